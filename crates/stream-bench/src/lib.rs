@@ -1,0 +1,1 @@
+//! Benchmarks, load generators and the contestant for side-by-side runs

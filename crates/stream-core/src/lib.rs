@@ -1,0 +1,1 @@
+//! Typed streams, operators, time, state and checkpoints

@@ -1,0 +1,1 @@
+//! Kafka source, sink, partitioners and offset strategies for stream-rs

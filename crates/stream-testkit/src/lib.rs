@@ -1,0 +1,1 @@
+//! Test kit for stream-rs jobs: job driver, harness, real-broker fixture
