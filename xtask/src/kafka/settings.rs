@@ -1,0 +1,131 @@
+//! The `server.properties` of one broker: KRaft, broker and controller in one process, small-machine sizes.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// One broker of the local cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Broker {
+    pub(crate) id: u16,
+    pub(crate) port: u16,
+    pub(crate) controller_port: u16,
+}
+
+/// Brokers 1 to `count`: clients connect to `port`, `port + 1`, …; the controllers listen right behind them.
+pub(crate) fn lay_out(count: u16, port: u16) -> Vec<Broker> {
+    (0..count)
+        .map(|index| Broker {
+            id: index + 1,
+            port: port + index,
+            controller_port: port + count + index,
+        })
+        .collect()
+}
+
+/// Sizes that suit a laptop or a two-core CI machine, for every number of brokers.
+const FIXED: &str = "\
+process.roles=broker,controller
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+# a mistyped topic has to fail, not to appear
+auto.create.topics.enable=false
+num.partitions=4
+offsets.topic.num.partitions=4
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.num.partitions=4
+# consumers of a test do not wait for others to join
+group.initial.rebalance.delay.ms=0
+# transactions that a test leaves behind go soon
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+# few threads, a small cleaner buffer
+num.network.threads=2
+num.io.threads=4
+background.threads=2
+num.replica.fetchers=1
+num.recovery.threads.per.data.dir=1
+log.cleaner.dedupe.buffer.size=16777216
+log.segment.delete.delay.ms=1000
+";
+
+/// The properties of `broker`, which is one of `all`, with its data in `data`.
+pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path) -> String {
+    let replicas = all.len().min(3);
+    let in_sync = if replicas > 1 { 2 } else { 1 };
+    let voters: Vec<_> = all
+        .iter()
+        .map(|peer| format!("{}@127.0.0.1:{}", peer.id, peer.controller_port))
+        .collect();
+    let Broker {
+        id,
+        port,
+        controller_port,
+    } = broker;
+    let mut text = FIXED.to_owned();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "node.id={id}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.quorum.voters={}\n\
+         log.dirs={}\n\
+         default.replication.factor={replicas}\n\
+         min.insync.replicas={in_sync}\n\
+         offsets.topic.replication.factor={replicas}\n\
+         transaction.state.log.replication.factor={replicas}\n\
+         transaction.state.log.min.isr={in_sync}\n\
+         share.coordinator.state.topic.replication.factor={replicas}\n\
+         share.coordinator.state.topic.min.isr={in_sync}\n",
+        voters.join(","),
+        data.display(),
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_consecutive_and_controllers_follow() {
+        let ports: Vec<_> = lay_out(3, 19092)
+            .iter()
+            .map(|b| (b.id, b.port, b.controller_port))
+            .collect();
+        assert_eq!(
+            ports,
+            [(1, 19092, 19095), (2, 19093, 19096), (3, 19094, 19097)]
+        );
+    }
+
+    #[test]
+    fn one_broker_replicates_nothing() {
+        let all = lay_out(1, 19092);
+        let text = server_properties(&all[0], &all, Path::new("data"));
+        assert!(
+            text.contains("\nlisteners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093\n")
+        );
+        assert!(text.contains("\ntransaction.state.log.replication.factor=1\n"));
+        assert!(text.contains("\ntransaction.state.log.min.isr=1\n"));
+    }
+
+    #[test]
+    fn a_quorum_knows_all_its_voters_and_replicates_three_times_at_most() {
+        let all = lay_out(5, 100);
+        let text = server_properties(&all[4], &all, Path::new("data"));
+        assert!(text.contains("voters=1@127.0.0.1:105,2@127.0.0.1:106,3@127.0.0.1:107,4@127.0.0.1:108,5@127.0.0.1:109\n"));
+        assert!(text.contains("\nnode.id=5\n"));
+        assert!(text.contains("\ndefault.replication.factor=3\nmin.insync.replicas=2\n"));
+    }
+
+    #[test]
+    fn listens_on_the_loopback_only() {
+        let all = lay_out(3, 100);
+        for broker in &all {
+            assert!(!server_properties(broker, &all, Path::new("data")).contains("0.0.0.0"));
+        }
+    }
+}
