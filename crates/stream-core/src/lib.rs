@@ -1,1 +1,57 @@
-//! Typed streams, operators, time, state and checkpoints
+//! Typed streams of records: the dataflow engine of stream-rs.
+//!
+//! A job is described through a [`StreamingContext`] as a graph of [`DataStream`]s, planned into chains, and run by
+//! a few threads. The three steps are three modules: `graph` (what the user said), `plan` (what we decided),
+//! `runtime` (doing it). Every edge carries [`Batch`]es; every part of a chain is an [`Operator`] that pushes into an
+//! [`Output`].
+//!
+//! This crate opens no socket, touches no disk, starts threads in one file and reads the clock in one file.
+//! Outside systems come in through [`Source`] and [`Sink`].
+//!
+//! ```
+//! use stream_core::{Configuration, StreamingContext};
+//!
+//! let ctx = StreamingContext::new(Configuration::empty()).parallelism(2);
+//! let words = ctx
+//!     .from_iter(["to be", "or not"])
+//!     .flat_map(|line| line.split(' ').map(str::to_owned).collect::<Vec<_>>())
+//!     .collect();
+//! ctx.execute("words")?;
+//! let mut words = words.take();
+//! words.sort();
+//! assert_eq!(words, ["be", "not", "or", "to"]);
+//! # Ok::<(), stream_core::Error>(())
+//! ```
+
+mod batch;
+pub mod clock;
+mod context;
+mod error;
+mod graph;
+mod nodes;
+mod operator;
+mod operators;
+mod plan;
+mod runtime;
+mod sink;
+mod sinks;
+mod source;
+mod sources;
+mod stream;
+pub mod thread;
+mod time;
+
+pub use batch::{BATCH_SIZE, Batch, PositionRange};
+pub use context::StreamingContext;
+pub use error::{Error, ErrorKind, Place, Result};
+pub use operator::{Barrier, Operator, OperatorContext, Output, Record, Snapshot};
+pub use plan::{ExplainFormat, Plan};
+pub use runtime::exchange::even_split;
+pub use runtime::job::{JobHandle, JobReport};
+pub use sink::{Sink, SinkContext, SinkWriter};
+pub use sinks::Collected;
+pub use source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+pub use stream::{DataSink, DataStream};
+pub use time::Timestamp;
+
+pub use stream_conf::Configuration;

@@ -1,0 +1,169 @@
+//! [`StreamingContext`]: where a job begins. It holds the configuration and the graph being described.
+
+use std::sync::Arc;
+
+use stream_conf::Configuration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::Record;
+use crate::plan::Plan;
+use crate::runtime::job::{self, JobHandle, JobReport};
+use crate::source::Source;
+use crate::sources::{GeneratorSource, IteratorSource};
+use crate::stream::{DataStream, SharedGraph};
+
+/// How many bytes an exchange channel holds before its sender waits.
+const EXCHANGE_BYTES: usize = 1 << 20;
+
+/// Describes and runs one job.
+///
+/// Mistakes in the description (a wrong setting, two operators with one uid) are collected and reported all
+/// at once by [`plan`](StreamingContext::plan), [`start`](StreamingContext::start) and [`execute`](StreamingContext::execute).
+///
+/// # Example
+/// ```
+/// use stream_core::{Configuration, StreamingContext};
+///
+/// let ctx = StreamingContext::new(Configuration::empty());
+/// let lengths = ctx.from_iter(["one", "three"]).map(str::len).collect();
+/// ctx.execute("lengths")?;
+/// assert_eq!(lengths.take(), [3, 5]);
+/// # Ok::<(), stream_core::Error>(())
+/// ```
+pub struct StreamingContext {
+    configuration: Configuration,
+    graph: SharedGraph,
+    parallelism: Option<usize>,
+    exchange_bytes: usize,
+}
+
+impl StreamingContext {
+    /// A context for one job with this configuration.
+    ///
+    /// `parallelism.default` (or StreamPark's `flink.property.parallelism.default`) sets the parallelism of
+    /// operators that don't set their own; it is 1 if neither is given.
+    pub fn new(configuration: Configuration) -> StreamingContext {
+        let context = StreamingContext {
+            configuration,
+            graph: SharedGraph::default(),
+            parallelism: None,
+            exchange_bytes: EXCHANGE_BYTES,
+        };
+        match context.configured_parallelism() {
+            Ok(parallelism) => StreamingContext { parallelism, ..context },
+            Err(error) => {
+                context.reject(error);
+                context
+            }
+        }
+    }
+
+    fn configured_parallelism(&self) -> Result<Option<usize>> {
+        for section in ["parallelism", "flink.property.parallelism"] {
+            let section = self.configuration.section(section);
+            match section.parse::<usize>("default")? {
+                Some(0) => {
+                    let hint = "write a whole number of at least 1, or remove the line";
+                    return Err(section.error("default", "a job can't run with parallelism 0", hint).into());
+                }
+                Some(parallelism) => return Ok(Some(parallelism)),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sets the parallelism of operators that don't set their own; wins over the configuration.
+    ///
+    /// # Panics
+    /// If `parallelism` is 0.
+    #[must_use]
+    pub fn parallelism(mut self, parallelism: usize) -> StreamingContext {
+        assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
+        self.parallelism = Some(parallelism);
+        self
+    }
+
+    /// Sets how many bytes of records each exchange channel holds before its sender waits; 1 MiB by default.
+    #[must_use]
+    pub fn exchange_bytes(mut self, bytes: usize) -> StreamingContext {
+        self.exchange_bytes = bytes.max(1);
+        self
+    }
+
+    /// The configuration the context was made with.
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    /// A stream of the records of an iterator, read by one subtask, ending when the iterator does.
+    #[expect(clippy::should_implement_trait, reason = "it makes a stream in this context, not a context")]
+    pub fn from_iter<I>(&self, records: I) -> DataStream<I::Item>
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'static,
+        I::Item: Record,
+    {
+        self.source("from_iter", IteratorSource(Some(records.into_iter()))).fixed_parallelism(1)
+    }
+
+    /// A stream of `count` records, record `i` being `function(i)`; every subtask generates a contiguous share.
+    pub fn generate<T: Record>(
+        &self,
+        count: u64,
+        function: impl FnMut(u64) -> T + Clone + Send + 'static,
+    ) -> DataStream<T> {
+        self.source("generate", GeneratorSource { count, function })
+    }
+
+    /// A stream from a source of your own.
+    pub fn source<T: Record>(&self, kind: &'static str, source: impl Source<T> + 'static) -> DataStream<T> {
+        self.graph.source(kind, source)
+    }
+
+    /// Records a mistake in the description; connectors call this so that all mistakes are reported together.
+    pub fn reject(&self, error: impl Into<Error>) {
+        self.graph.lock().errors.push(error.into());
+    }
+
+    /// The plan of what has been described so far, to be explained. Nothing is started, no broker is asked.
+    ///
+    /// # Errors
+    /// `Config`, with every mistake in the description.
+    pub fn plan(&self, job: &str) -> Result<Plan> {
+        let mut graph = self.graph.lock();
+        let errors_before: Vec<String> = graph.errors.iter().map(ToString::to_string).collect();
+        let plan = Plan::new(job, &mut graph, self.parallelism.unwrap_or(1));
+        if plan.is_err() {
+            // Planning takes the errors out; put the user's own mistakes back for the next caller.
+            let again = errors_before.into_iter().map(|text| Error::new(ErrorKind::Config, text));
+            graph.errors.extend(again);
+        }
+        plan
+    }
+
+    /// Starts the job and returns at once.
+    ///
+    /// # Errors
+    /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
+    pub fn start(self, job: &str) -> Result<JobHandle> {
+        let mut graph = std::mem::take(&mut *self.graph.lock());
+        let plan = Plan::new(job, &mut graph, self.parallelism.unwrap_or(1))?;
+        job::start(plan, graph, self.exchange_bytes)
+    }
+
+    /// Runs the job until its sources end.
+    ///
+    /// # Errors
+    /// `Config` for mistakes in the description, otherwise the first error that stopped the job.
+    pub fn execute(self, job: &str) -> Result<JobReport> {
+        self.start(job)?.wait()
+    }
+}
+
+// A context may be handed to helpers on other threads while the job is described.
+const _: fn() = || {
+    fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<StreamingContext>();
+    is_send_and_sync::<Arc<DataStream<u64>>>();
+};

@@ -1,0 +1,116 @@
+//! What the user said: a graph of typed nodes behind untyped handles.
+//!
+//! A node knows how to build its part of the runtime; the types of neighbours are equal by
+//! construction, because only `DataStream<T>` adds nodes and it can only attach operators that take `T`.
+
+use std::any::Any;
+
+use crate::error::{Error, Result};
+use crate::runtime::exchange::TypeOps;
+use crate::runtime::link::LinkContext;
+use crate::runtime::subtask::Subtask;
+use crate::source::{Committer, SourceContext};
+
+/// Something typed whose type the planner does not know: a `Box<dyn Link<T>>`, a `Sender<T>`, a `Receiver<T>`.
+pub(crate) type Erased = Box<dyn Any + Send>;
+
+/// A node's index in [`Graph::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct NodeId(pub(crate) usize);
+
+/// The job as it was described.
+#[derive(Default)]
+pub(crate) struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    /// Mistakes found while describing it; the plan reports all of them at once.
+    pub(crate) errors: Vec<Error>,
+}
+
+impl Graph {
+    pub(crate) fn add(&mut self, node: Node) -> NodeId {
+        self.nodes.push(node);
+        NodeId(self.nodes.len() - 1)
+    }
+
+    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
+        &mut self.nodes[id.0]
+    }
+}
+
+/// How records choose the subtask of the next operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partitioning {
+    /// To the subtask with the same index; order is kept, and the operators can be chained.
+    Forward,
+    /// Evenly over all subtasks.
+    Rebalance,
+}
+
+/// One edge, seen from its receiver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub(crate) from: NodeId,
+    pub(crate) partitioning: Partitioning,
+}
+
+/// One source, operator or sink.
+pub(crate) struct Node {
+    /// What it is, such as `map`.
+    pub(crate) kind: &'static str,
+    /// What it reads or writes, for people.
+    pub(crate) detail: String,
+    pub(crate) name: Option<String>,
+    pub(crate) uid: Option<String>,
+    pub(crate) parallelism: Option<usize>,
+    /// The only parallelism this node can have, if there is just one.
+    pub(crate) fixed_parallelism: Option<usize>,
+    pub(crate) inputs: Vec<Input>,
+    pub(crate) logic: Logic,
+    /// How to carry this node's output over exchanges; sinks have none.
+    pub(crate) output: Option<TypeOps>,
+    /// How to hand this node's output to several receivers; set when a stream handle is cloned.
+    pub(crate) tee: Option<fn(Vec<Erased>) -> Erased>,
+}
+
+impl Node {
+    pub(crate) fn new(kind: &'static str, logic: Logic, inputs: Vec<Input>, output: Option<TypeOps>) -> Node {
+        Node {
+            kind,
+            detail: String::new(),
+            name: None,
+            uid: None,
+            parallelism: None,
+            fixed_parallelism: None,
+            inputs,
+            logic,
+            output,
+            tee: None,
+        }
+    }
+}
+
+/// How a node builds its part of the runtime.
+pub(crate) enum Logic {
+    Source(Box<dyn SourceLogic>),
+    Operator(Box<dyn OperatorLogic>),
+    Sink(Box<dyn SinkLogic>),
+}
+
+/// A source behind its type.
+pub(crate) trait SourceLogic: Send {
+    fn open(&mut self, context: &SourceContext) -> Result<Option<Box<dyn Committer>>>;
+    /// The subtask that drives reader `context.subtask()` and pushes into `next`, a `Box<dyn Link<T>>`.
+    fn subtask(&mut self, context: LinkContext, next: Erased) -> Result<Box<dyn Subtask>>;
+}
+
+/// An operator behind its types.
+pub(crate) trait OperatorLogic: Send {
+    /// The link that takes the operator's input and pushes into `next`, a `Box<dyn Link<O>>`.
+    fn link(&mut self, context: LinkContext, next: Erased) -> Result<Erased>;
+}
+
+/// A sink behind its type.
+pub(crate) trait SinkLogic: Send {
+    /// The link that ends a chain.
+    fn link(&mut self, context: LinkContext) -> Result<Erased>;
+}

@@ -1,0 +1,94 @@
+//! Typed sources, operators and sinks behind the graph's untyped traits.
+
+use std::marker::PhantomData;
+
+use crate::error::{Error, Result};
+use crate::graph::{Erased, OperatorLogic, SinkLogic, SourceLogic};
+use crate::operator::{Operator, OperatorContext, Record};
+use crate::runtime::exchange::{erase_link, typed};
+use crate::runtime::link::{Link, LinkContext, OperatorLink, SinkLink};
+use crate::runtime::subtask::{SourceSubtask, Subtask};
+use crate::sink::{Sink, SinkContext};
+use crate::source::{Committer, Source, SourceContext, SourceReader};
+
+pub(crate) struct SourceNode<T> {
+    source: Box<dyn Source<T>>,
+    /// Made by `open`, taken by the subtasks.
+    readers: Vec<Option<Box<dyn SourceReader<T>>>>,
+}
+
+impl<T> SourceNode<T> {
+    pub(crate) fn new(source: impl Source<T> + 'static) -> SourceNode<T> {
+        SourceNode { source: Box::new(source), readers: Vec::new() }
+    }
+}
+
+impl<T: Record> SourceLogic for SourceNode<T> {
+    fn open(&mut self, context: &SourceContext) -> Result<Option<Box<dyn Committer>>> {
+        let opened = self.source.open(context)?;
+        if opened.readers.len() != context.parallelism() {
+            let (made, wanted) = (opened.readers.len(), context.parallelism());
+            return Err(Error::internal(format!("the source made {made} readers for {wanted} subtasks")));
+        }
+        self.readers = opened.readers.into_iter().map(Some).collect();
+        Ok(opened.committer)
+    }
+
+    fn subtask(&mut self, context: LinkContext, next: Erased) -> Result<Box<dyn Subtask>> {
+        let reader = self.readers.get_mut(context.operator.subtask()).and_then(Option::take);
+        let reader = reader.ok_or_else(|| Error::internal("a source subtask has no reader"))?;
+        Ok(Box::new(SourceSubtask::new(reader, typed::<Box<dyn Link<T>>>(next), context)))
+    }
+}
+
+pub(crate) struct OperatorNode<I, O, F> {
+    make: F,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<I, O, F> OperatorNode<I, O, F> {
+    pub(crate) fn new(make: F) -> OperatorNode<I, O, F> {
+        OperatorNode { make, types: PhantomData }
+    }
+}
+
+impl<I, O, P, F> OperatorLogic for OperatorNode<I, O, F>
+where
+    I: Record,
+    O: Record,
+    P: Operator<I, O> + 'static,
+    F: FnMut(&OperatorContext) -> P + Send,
+{
+    fn link(&mut self, context: LinkContext, next: Erased) -> Result<Erased> {
+        let mut operator = (self.make)(&context.operator);
+        operator.open(&context.operator)?;
+        Ok(erase_link(OperatorLink::<I, P, O>::new(operator, context.operator, typed(next))))
+    }
+}
+
+/// Where streams meet: several inputs, no operator of its own.
+pub(crate) struct UnionNode;
+
+impl OperatorLogic for UnionNode {
+    fn link(&mut self, _context: LinkContext, next: Erased) -> Result<Erased> {
+        Ok(next)
+    }
+}
+
+pub(crate) struct SinkNode<T> {
+    sink: Box<dyn Sink<T>>,
+}
+
+impl<T> SinkNode<T> {
+    pub(crate) fn new(sink: impl Sink<T> + 'static) -> SinkNode<T> {
+        SinkNode { sink: Box::new(sink) }
+    }
+}
+
+impl<T: Record> SinkLogic for SinkNode<T> {
+    fn link(&mut self, context: LinkContext) -> Result<Erased> {
+        let sink_context = SinkContext { operator: context.operator.clone(), waker: context.waker.clone() };
+        let writer = self.sink.open(&sink_context)?;
+        Ok(erase_link(SinkLink::new(writer, context)))
+    }
+}

@@ -1,0 +1,32 @@
+//! Looks at every record and passes it on.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::operator::{Operator, Output};
+
+/// Calls a function with a reference to every record; the stream is unchanged.
+pub(crate) struct Inspect<F> {
+    function: F,
+    seen: usize,
+}
+
+impl<F> Inspect<F> {
+    pub(crate) fn new(function: F) -> Inspect<F> {
+        Inspect { function, seen: 0 }
+    }
+}
+
+impl<T, F: FnMut(&T) + Send> Operator<T, T> for Inspect<F> {
+    fn process(&mut self, batch: &mut Batch<T>, out: &mut dyn Output<T>) -> Result<()> {
+        self.seen = 0;
+        for record in batch.records() {
+            (self.function)(record);
+            self.seen += 1;
+        }
+        out.batch(batch)
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        Some(self.seen)
+    }
+}

@@ -1,0 +1,11 @@
+//! The operators that ship with the engine, one file each.
+
+mod filter;
+mod flat_map;
+mod inspect;
+mod map;
+
+pub(crate) use filter::Filter;
+pub(crate) use flat_map::FlatMap;
+pub(crate) use inspect::Inspect;
+pub(crate) use map::{Map, TryMap};

@@ -1,0 +1,150 @@
+//! What we decided: which operators share a chain, how parallel each chain is, what lies between.
+//!
+//! 1. Every node gets its parallelism: its own, the one it is fixed to, or the job's.
+//! 2. An edge is *chained* when it is forward, both ends have the same parallelism and the receiver has
+//!    no other input. All other edges become exchanges.
+//! 3. A chain is a node without a chained input and everything reachable from it over chained edges.
+//!
+//! The plan is plain data, so that golden tests can pin what it prints.
+
+mod explain;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Logic, NodeId, Partitioning};
+
+pub use explain::ExplainFormat;
+
+/// The plan of a job; prints as text, DOT, Mermaid or JSON by [`Plan::explain`].
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub(crate) job: String,
+    pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) chains: Vec<Chain>,
+    pub(crate) edges: Vec<PlannedEdge>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedNode {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) detail: String,
+    pub(crate) parallelism: usize,
+    pub(crate) chain: usize,
+    pub(crate) is_source: bool,
+    pub(crate) is_sink: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    pub(crate) head: NodeId,
+    pub(crate) parallelism: usize,
+    /// All nodes of the chain, the head first, in order of description.
+    pub(crate) nodes: Vec<NodeId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlannedEdge {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) partitioning: Partitioning,
+    pub(crate) chained: bool,
+}
+
+impl Plan {
+    /// Plans a graph.
+    pub(crate) fn new(job: &str, graph: &mut Graph, default_parallelism: usize) -> Result<Plan> {
+        let mut errors = std::mem::take(&mut graph.errors);
+        let mut nodes = Vec::with_capacity(graph.nodes.len());
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let planned = PlannedNode {
+                kind: node.kind,
+                name: node.name.clone().unwrap_or_else(|| node.kind.to_owned()),
+                uid: node.uid.clone().unwrap_or_else(|| format!("{}-{}", node.kind, index + 1)),
+                detail: node.detail.clone(),
+                parallelism: node.fixed_parallelism.or(node.parallelism).unwrap_or(default_parallelism),
+                chain: 0,
+                is_source: matches!(node.logic, Logic::Source(_)),
+                is_sink: matches!(node.logic, Logic::Sink(_)),
+            };
+            if let (Some(fixed), Some(asked)) = (node.fixed_parallelism, node.parallelism)
+                && fixed != asked
+            {
+                let message = format!("`{}` can only run with parallelism {fixed}, not {asked}", planned.name);
+                errors.push(Error::new(ErrorKind::Config, message).with_hint("set the parallelism of the operators behind it"));
+            }
+            nodes.push(planned);
+        }
+        if nodes.is_empty() && errors.is_empty() {
+            let empty = Error::new(ErrorKind::Config, format!("the job `{job}` has no operators"));
+            errors.push(empty.with_hint("start with a source, for instance KafkaSource, and end in a sink"));
+        }
+        check_uids(&nodes, &mut errors);
+        if let Some(error) = Error::join(errors) {
+            return Err(error);
+        }
+        let edges = plan_edges(graph, &nodes);
+        let chains = plan_chains(&mut nodes, &edges);
+        Ok(Plan { job: job.to_owned(), nodes, chains, edges })
+    }
+
+    /// The plan as text, DOT, Mermaid or JSON.
+    pub fn explain(&self, format: ExplainFormat) -> String {
+        explain::explain(self, format)
+    }
+
+    pub(crate) fn node(&self, id: NodeId) -> &PlannedNode {
+        &self.nodes[id.0]
+    }
+
+    pub(crate) fn edges_from(&self, node: NodeId) -> impl Iterator<Item = &PlannedEdge> {
+        self.edges.iter().filter(move |e| e.from == node)
+    }
+
+    pub(crate) fn edges_to(&self, node: NodeId) -> impl Iterator<Item = &PlannedEdge> {
+        self.edges.iter().filter(move |e| e.to == node)
+    }
+}
+
+/// State is found by uid, so two operators with one uid would take each other's.
+fn check_uids(nodes: &[PlannedNode], errors: &mut Vec<Error>) {
+    let mut seen = std::collections::BTreeMap::new();
+    for node in nodes {
+        if let Some(first) = seen.insert(&node.uid, &node.name) {
+            let message = format!("two operators have the uid `{}`: `{first}` and `{}`", node.uid, node.name);
+            errors.push(Error::new(ErrorKind::Config, message).with_hint("give each operator a uid of its own"));
+        }
+    }
+}
+
+fn plan_edges(graph: &Graph, nodes: &[PlannedNode]) -> Vec<PlannedEdge> {
+    let mut edges = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        for input in &node.inputs {
+            let same = nodes[input.from.0].parallelism == nodes[index].parallelism;
+            // A forward edge between different parallelisms has no subtask to go forward to.
+            let partitioning = if same { input.partitioning } else { Partitioning::Rebalance };
+            let chained = partitioning == Partitioning::Forward && node.inputs.len() == 1;
+            edges.push(PlannedEdge { from: input.from, to: NodeId(index), partitioning, chained });
+        }
+    }
+    edges
+}
+
+fn plan_chains(nodes: &mut [PlannedNode], edges: &[PlannedEdge]) -> Vec<Chain> {
+    let mut chains: Vec<Chain> = Vec::new();
+    for index in 0..nodes.len() {
+        let id = NodeId(index);
+        // Nodes are numbered in order of description, so the chain of a sender is known before its receivers.
+        let chain = match edges.iter().find(|e| e.to == id && e.chained) {
+            Some(edge) => nodes[edge.from.0].chain,
+            None => {
+                chains.push(Chain { head: id, parallelism: nodes[index].parallelism, nodes: Vec::new() });
+                chains.len() - 1
+            }
+        };
+        nodes[index].chain = chain;
+        chains[chain].nodes.push(id);
+    }
+    chains
+}

@@ -1,0 +1,297 @@
+//! Exchanges: bounded channels of batches between subtasks of different chains.
+//!
+//! Every pair of sender and receiver subtask has one channel. Who may touch what:
+//!
+//! | field | sender | receiver | why it is safe |
+//! | --- | --- | --- | --- |
+//! | `queue`, `free` | push, take a free buffer | pop, give a buffer back | one mutex, held for a push or a pop, never while an operator runs |
+//! | `bytes` | add, read for `room` | subtract | atomic; a stale `room` is wrong by what is just being received, on the safe side |
+//!
+//! A channel is bounded in bytes: the sender asks for room before its subtask takes input, so at most one
+//! batch goes over the limit. Control events are always accepted. They are few: one barrier is under way at
+//! a time, a newer watermark replaces an older one at the end of the queue, and there is one end.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::batch::{BATCH_SIZE, Batch};
+use crate::error::Result;
+use crate::graph::Erased;
+use crate::operator::{Barrier, Output, Record};
+use crate::runtime::link::{Link, LinkContext, Resume, Tee};
+use crate::runtime::subtask::{GateSubtask, Subtask};
+use crate::thread::Waker;
+use crate::time::Timestamp;
+
+/// How many empty buffers a channel keeps for its sender.
+const FREE_BUFFERS: usize = 4;
+
+/// What travels through a channel.
+pub(crate) enum Event<T> {
+    Batch(Batch<T>),
+    Watermark(Timestamp),
+    Idle,
+    Barrier(Barrier),
+    End,
+}
+
+struct Channel<T> {
+    state: Mutex<ChannelState<T>>,
+    bytes: AtomicUsize,
+    capacity: usize,
+    sender: Waker,
+    receiver: Waker,
+}
+
+struct ChannelState<T> {
+    queue: VecDeque<Event<T>>,
+    free: Vec<Batch<T>>,
+}
+
+impl<T> Channel<T> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ChannelState<T>> {
+        // A push or pop can't stop halfway, so the state behind a poisoned lock is whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The sending end of a channel.
+pub(crate) struct Sender<T>(Arc<Channel<T>>);
+
+/// The receiving end of a channel.
+pub(crate) struct Receiver<T>(Arc<Channel<T>>);
+
+/// A channel for about `capacity` bytes of records.
+pub(crate) fn channel<T>(capacity: usize, sender: Waker, receiver: Waker) -> (Sender<T>, Receiver<T>) {
+    let state = ChannelState { queue: VecDeque::new(), free: Vec::new() };
+    let channel = Channel { state: Mutex::new(state), bytes: AtomicUsize::new(0), capacity, sender, receiver };
+    let channel = Arc::new(channel);
+    (Sender(channel.clone()), Receiver(channel))
+}
+
+impl<T> Sender<T> {
+    fn room(&self) -> bool {
+        self.0.bytes.load(Ordering::Acquire) < self.0.capacity
+    }
+
+    /// Sends the batch and leaves an empty one, with a used buffer if there is one.
+    fn send(&self, batch: &mut Batch<T>) {
+        if batch.is_empty() {
+            return;
+        }
+        self.0.bytes.fetch_add(batch.bytes(), Ordering::AcqRel);
+        let mut state = self.0.lock();
+        let empty = state.free.pop().unwrap_or_default();
+        state.queue.push_back(Event::Batch(std::mem::replace(batch, empty)));
+        drop(state);
+        self.0.receiver.wake();
+    }
+
+    fn control(&self, event: Event<T>) {
+        let mut state = self.0.lock();
+        match (state.queue.back_mut(), event) {
+            (Some(Event::Watermark(last)), Event::Watermark(new)) => *last = new,
+            (Some(Event::Idle), Event::Idle) => {}
+            (_, event) => state.queue.push_back(event),
+        }
+        drop(state);
+        self.0.receiver.wake();
+    }
+}
+
+impl<T> Receiver<T> {
+    pub(crate) fn receive(&self) -> Option<Event<T>> {
+        let event = self.0.lock().queue.pop_front()?;
+        if let Event::Batch(batch) = &event {
+            let bytes = batch.bytes();
+            let before = self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            if before >= self.0.capacity && before - bytes < self.0.capacity {
+                self.0.sender.wake();
+            }
+        }
+        Some(event)
+    }
+
+    /// Gives the buffer of a received batch back to the sender.
+    pub(crate) fn recycle(&self, mut batch: Batch<T>) {
+        batch.clear();
+        let mut state = self.0.lock();
+        if state.free.len() < FREE_BUFFERS {
+            state.free.push(batch);
+        }
+    }
+}
+
+/// The end of a chain that feeds other chains.
+pub(crate) struct ExchangeWriter<T> {
+    senders: Vec<Sender<T>>,
+    /// Records waiting for a full batch, one buffer per receiver.
+    buffers: Vec<Batch<T>>,
+    sizes: Vec<usize>,
+    /// The receiver that gets the next record, so that remainders rotate.
+    cursor: usize,
+}
+
+impl<T> ExchangeWriter<T> {
+    fn new(senders: Vec<Sender<T>>) -> ExchangeWriter<T> {
+        let buffers = senders.iter().map(|_| Batch::new()).collect();
+        ExchangeWriter { sizes: vec![0; senders.len()], senders, buffers, cursor: 0 }
+    }
+
+    fn flush_buffers(&mut self) {
+        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
+            sender.send(buffer);
+        }
+    }
+
+    fn control(&mut self, event: impl Fn() -> Event<T>) {
+        self.flush_buffers();
+        for sender in &self.senders {
+            sender.control(event());
+        }
+    }
+}
+
+/// Splits `records` over `sizes.len()` receivers as evenly as whole records allow, the remainder
+/// starting at `cursor`, which moves on so that over time every receiver gets the same number.
+pub fn even_split(records: usize, sizes: &mut [usize], cursor: &mut usize) {
+    let n = sizes.len();
+    sizes.fill(records / n);
+    for i in 0..records % n {
+        sizes[(*cursor + i) % n] += 1;
+    }
+    *cursor = (*cursor + records % n) % n;
+}
+
+impl<T: Send> Output<T> for ExchangeWriter<T> {
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        if self.senders.len() == 1 {
+            self.buffers[0].append(batch);
+        } else {
+            even_split(batch.len(), &mut self.sizes, &mut self.cursor);
+            batch.deal(&self.sizes, &mut self.buffers);
+        }
+        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
+            if buffer.len() >= BATCH_SIZE / 2 {
+                sender.send(buffer);
+            }
+        }
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        self.control(|| Event::Watermark(watermark));
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.control(|| Event::Idle);
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.control(|| Event::Barrier(barrier));
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.control(|| Event::End);
+        Ok(())
+    }
+}
+
+impl<T: Send> Link<T> for ExchangeWriter<T> {
+    fn resume(&mut self) -> Result<Resume> {
+        Ok(Resume::Clear)
+    }
+
+    fn room(&self) -> bool {
+        self.senders.iter().all(Sender::room)
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.flush_buffers();
+        Ok(())
+    }
+}
+
+/// What the planner can do with streams of one record type without knowing the type.
+#[derive(Clone, Copy)]
+pub(crate) struct TypeOps {
+    /// A channel: `(Sender<T>, Receiver<T>)`.
+    pub(crate) channel: fn(capacity: usize, sender: Waker, receiver: Waker) -> (Erased, Erased),
+    /// The `Box<dyn Link<T>>` that writes to these `Sender<T>`s.
+    pub(crate) writer: fn(senders: Vec<Erased>) -> Erased,
+    /// The subtask that reads these `Receiver<T>`s and pushes into the `Box<dyn Link<T>>`.
+    pub(crate) gate: fn(receivers: Vec<Erased>, next: Erased, context: LinkContext) -> Box<dyn Subtask>,
+}
+
+impl TypeOps {
+    pub(crate) fn of<T: Record>() -> TypeOps {
+        TypeOps {
+            channel: |capacity, sender, receiver| {
+                let (sender, receiver) = channel::<T>(capacity, sender, receiver);
+                (Box::new(sender), Box::new(receiver))
+            },
+            writer: |senders| erase_link(ExchangeWriter::new(senders.into_iter().map(typed::<Sender<T>>).collect())),
+            gate: |receivers, next, context| {
+                let receivers = receivers.into_iter().map(typed::<Receiver<T>>).collect();
+                Box::new(GateSubtask::new(receivers, typed::<Box<dyn Link<T>>>(next), context))
+            },
+        }
+    }
+}
+
+/// The receivers of a stream that is used more than once.
+pub(crate) fn tee<T: Record + Clone>(receivers: Vec<Erased>) -> Erased {
+    erase_link(Tee::new(receivers.into_iter().map(typed::<Box<dyn Link<T>>>).collect()))
+}
+
+pub(crate) fn erase_link<T: 'static>(link: impl Link<T> + 'static) -> Erased {
+    Box::new(Box::new(link) as Box<dyn Link<T>>)
+}
+
+pub(crate) fn typed<X: 'static>(erased: Erased) -> X {
+    *erased.downcast::<X>().expect("only DataStream<T> connects nodes, and it connects equal types")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn room_ends_at_the_capacity_and_comes_back() {
+        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        assert!(sender.room());
+        sender.send(&mut Batch::from_iter([1, 2]));
+        assert!(!sender.room());
+        assert!(matches!(receiver.receive(), Some(Event::Batch(b)) if b.records() == [1, 2]));
+        assert!(sender.room());
+    }
+
+    #[test]
+    fn watermarks_do_not_pile_up() {
+        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        for ms in 0..100 {
+            sender.control(Event::Watermark(Timestamp::from_millis(ms)));
+        }
+        assert!(matches!(receiver.receive(), Some(Event::Watermark(at)) if at.as_millis() == 99));
+        assert!(receiver.receive().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn splits_stay_within_one_record(batches in prop::collection::vec(0usize..600, 0..50), n in 1usize..7) {
+            let (mut sizes, mut cursor, mut totals) = (vec![0; n], 0, vec![0usize; n]);
+            for records in batches {
+                even_split(records, &mut sizes, &mut cursor);
+                prop_assert_eq!(sizes.iter().sum::<usize>(), records);
+                totals.iter_mut().zip(&sizes).for_each(|(t, s)| *t += s);
+                let (min, max) = (totals.iter().min().unwrap(), totals.iter().max().unwrap());
+                prop_assert!(max - min <= 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Links: what stands between two operators of one chain.
+//!
+//! A link owns its operator and the link behind it, so a chain is one owned value and a call from one
+//! operator to the next is one virtual call per batch. A link also
+//! - attaches operator, uid, subtask and source position to errors, and turns panics into errors;
+//! - holds control events back while its operator has output pending, so that nothing is overtaken.
+
+use std::any::Any;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::{Barrier, Operator, OperatorContext, Output};
+use crate::runtime::coordinator::{Control, Reporter};
+use crate::sink::SinkWriter;
+use crate::thread::Waker;
+use crate::time::Timestamp;
+
+/// What the subtask needs of its chain besides pushing.
+pub(crate) trait Link<T>: Output<T> {
+    /// Goes on with what earlier calls left pending, the far end of the chain first.
+    fn resume(&mut self) -> Result<Resume>;
+
+    /// Whether everything behind has room for another batch.
+    fn room(&self) -> bool;
+
+    /// The input is drained for now: hand on what is buffered.
+    fn flush(&mut self) -> Result<()>;
+}
+
+/// What [`Link::resume`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Resume {
+    /// Nothing is pending: the chain can take input.
+    Clear,
+    /// Something is pending and waits for somebody else.
+    Blocked,
+    /// Something moved: call again.
+    More,
+}
+
+/// What a link is told when it is built.
+#[derive(Clone)]
+pub(crate) struct LinkContext {
+    pub(crate) operator: OperatorContext,
+    pub(crate) waker: Waker,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) control: Arc<Control>,
+}
+
+/// Runs `body`, turning a panic into an error of kind `User`.
+pub(crate) fn guard<R>(body: impl FnOnce() -> Result<R>) -> Result<R> {
+    // After a panic the subtask is never stepped again, so no half-changed state is seen.
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    Error::new(ErrorKind::User, format!("panicked: {}", text.unwrap_or_else(|| "(no text)".into())))
+        .with_hint("the line that panicked is in the message on standard error; set RUST_BACKTRACE=1 for the way there")
+}
+
+/// A control event that waits for pending output.
+#[derive(Clone, Copy)]
+enum Held {
+    Watermark(Timestamp),
+    End,
+}
+
+/// One operator in its chain.
+pub(crate) struct OperatorLink<I, P, O> {
+    operator: P,
+    context: OperatorContext,
+    next: Box<dyn Link<O>>,
+    held: Option<Held>,
+    input: PhantomData<fn(I)>,
+}
+
+impl<I, P, O> OperatorLink<I, P, O>
+where
+    O: 'static,
+    P: Operator<I, O>,
+{
+    pub(crate) fn new(operator: P, context: OperatorContext, next: Box<dyn Link<O>>) -> OperatorLink<I, P, O> {
+        OperatorLink { operator, context, next, held: None, input: PhantomData }
+    }
+
+    fn guarded<R>(&mut self, body: impl FnOnce(&mut P, &mut dyn Link<O>) -> Result<R>) -> Result<R> {
+        let (operator, next) = (&mut self.operator, &mut *self.next);
+        guard(|| body(operator, next)).map_err(|e| e.at(|| self.context.place(None)))
+    }
+
+    /// Passes `event` on, after what the operator still has pending.
+    fn pass(&mut self, event: Held) -> Result<()> {
+        if self.operator.pending() {
+            self.held = Some(event);
+            return Ok(());
+        }
+        self.forward(event)
+    }
+
+    fn forward(&mut self, event: Held) -> Result<()> {
+        match event {
+            Held::Watermark(watermark) => self.next.watermark(watermark),
+            Held::End => self.next.end(),
+        }
+    }
+}
+
+impl<I, P, O> Output<I> for OperatorLink<I, P, O>
+where
+    O: 'static,
+    P: Operator<I, O>,
+{
+    fn batch(&mut self, batch: &mut Batch<I>) -> Result<()> {
+        let records = batch.len();
+        let (operator, next) = (&mut self.operator, &mut *self.next);
+        guard(|| operator.process(batch, next)).map_err(|error| {
+            error.at(|| self.context.place(batch.describe_position(self.operator.failed_at(), records)))
+        })
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        match self.guarded(|operator, next| operator.watermark(watermark, next))? {
+            Some(watermark) => self.pass(Held::Watermark(watermark)),
+            None => Ok(()),
+        }
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.next.idle()
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.next.barrier(barrier)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.guarded(|operator, next| operator.end(next))?;
+        self.pass(Held::End)
+    }
+}
+
+impl<I, P, O> Link<I> for OperatorLink<I, P, O>
+where
+    O: 'static,
+    P: Operator<I, O>,
+{
+    fn resume(&mut self) -> Result<Resume> {
+        let behind = self.next.resume()?;
+        if behind != Resume::Clear {
+            return Ok(behind);
+        }
+        if self.operator.pending() {
+            if !self.next.room() {
+                return Ok(Resume::Blocked);
+            }
+            self.guarded(|operator, next| operator.resume(next))?;
+            return Ok(Resume::More);
+        }
+        match self.held.take() {
+            Some(event) => self.forward(event).map(|()| Resume::More),
+            None => Ok(Resume::Clear),
+        }
+    }
+
+    fn room(&self) -> bool {
+        self.next.room()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.next.flush()
+    }
+}
+
+/// The end of a chain: a sink's writer.
+pub(crate) struct SinkLink<T> {
+    writer: Box<dyn SinkWriter<T>>,
+    context: LinkContext,
+    state: SinkState,
+}
+
+#[derive(Clone, Copy)]
+enum SinkState {
+    Open,
+    /// Flushing up to this epoch; `u64::MAX` at the end.
+    Flushing(u64),
+}
+
+impl<T> SinkLink<T> {
+    pub(crate) fn new(writer: Box<dyn SinkWriter<T>>, context: LinkContext) -> SinkLink<T> {
+        SinkLink { writer, context, state: SinkState::Open }
+    }
+
+    fn guarded<R>(&mut self, body: impl FnOnce(&mut dyn SinkWriter<T>) -> Result<R>) -> Result<R> {
+        let writer = &mut *self.writer;
+        guard(|| body(writer)).map_err(|e| e.at(|| self.context.operator.place(None)))
+    }
+}
+
+impl<T: Send> Output<T> for SinkLink<T> {
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        let records = batch.len();
+        let writer = &mut *self.writer;
+        guard(|| writer.write(batch)).map_err(|error| {
+            let position = batch.describe_position(self.writer.failed_at(), records);
+            error.at(|| self.context.operator.place(position))
+        })
+    }
+
+    fn watermark(&mut self, _watermark: Timestamp) -> Result<()> {
+        Ok(())
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.state = SinkState::Flushing(barrier.epoch);
+        self.guarded(|writer| writer.barrier(barrier))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.state = SinkState::Flushing(u64::MAX);
+        self.guarded(|writer| writer.end())
+    }
+}
+
+impl<T: Send> Link<T> for SinkLink<T> {
+    fn resume(&mut self) -> Result<Resume> {
+        let SinkState::Flushing(epoch) = self.state else { return Ok(Resume::Clear) };
+        if !self.guarded(|writer| writer.flushed())? {
+            return Ok(Resume::Blocked);
+        }
+        self.state = SinkState::Open;
+        let operator = &self.context.operator;
+        self.context.reporter.flushed(operator.uid(), operator.subtask(), epoch);
+        Ok(Resume::Clear)
+    }
+
+    fn room(&self) -> bool {
+        matches!(self.state, SinkState::Open) && self.writer.room()
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Hands every event to several receivers; the last one gets the original.
+pub(crate) struct Tee<T> {
+    receivers: Vec<Box<dyn Link<T>>>,
+    copy: Batch<T>,
+}
+
+impl<T> Tee<T> {
+    pub(crate) fn new(receivers: Vec<Box<dyn Link<T>>>) -> Tee<T> {
+        Tee { receivers, copy: Batch::new() }
+    }
+
+    fn each(&mut self, f: impl FnMut(&mut Box<dyn Link<T>>) -> Result<()>) -> Result<()> {
+        self.receivers.iter_mut().try_for_each(f)
+    }
+}
+
+impl<T: Send + Clone> Output<T> for Tee<T> {
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        let Some((last, others)) = self.receivers.split_last_mut() else { return Ok(()) };
+        for receiver in others {
+            self.copy.copy_from(batch);
+            receiver.batch(&mut self.copy)?;
+        }
+        last.batch(batch)
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        self.each(|r| r.watermark(watermark))
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.each(|r| r.idle())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.each(|r| r.barrier(barrier))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.each(|r| r.end())
+    }
+}
+
+impl<T: Send + Clone> Link<T> for Tee<T> {
+    fn resume(&mut self) -> Result<Resume> {
+        let mut all = Resume::Clear;
+        for receiver in &mut self.receivers {
+            all = all.max(receiver.resume()?);
+        }
+        Ok(all)
+    }
+
+    fn room(&self) -> bool {
+        self.receivers.iter().all(|r| r.room())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.each(|r| r.flush())
+    }
+}

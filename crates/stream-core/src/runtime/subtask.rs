@@ -1,0 +1,253 @@
+//! Subtasks: one parallel instance of a chain, driven one step at a time.
+//!
+//! A step does one thing: goes on with what is pending, or takes one batch or control event and pushes it
+//! through the chain. It never waits, sleeps or reads a clock, so threads and a seeded scheduler can drive it alike.
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::operator::Barrier;
+use crate::runtime::alignment::{Aligned, Alignment, Merged, WatermarkMerge};
+use crate::runtime::exchange::{Event, Receiver};
+use crate::runtime::link::{Link, LinkContext, Resume, guard};
+use crate::source::{Poll, SourceReader};
+use crate::time::Timestamp;
+
+/// What a step achieved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Something moved: step again.
+    Worked,
+    /// There was no input; the waker is called when there is.
+    Idle,
+    /// There was no room or a flush is under way; the waker is called when that changes.
+    Blocked,
+    /// Finished; never step again.
+    Done,
+}
+
+/// One parallel instance of a chain.
+pub(crate) trait Subtask: Send {
+    fn step(&mut self) -> Result<Step>;
+}
+
+/// Where a subtask is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Life {
+    Running,
+    /// The input is complete and its last watermark is on its way; the end follows.
+    Completing,
+    /// The end is on its way through the chain.
+    Ending,
+    Done,
+}
+
+/// A chain that starts with a source.
+pub(crate) struct SourceSubtask<T> {
+    reader: Box<dyn SourceReader<T>>,
+    next: Box<dyn Link<T>>,
+    context: LinkContext,
+    batch: Batch<T>,
+    epoch: u64,
+    life: Life,
+    /// Whether something was pushed since the last flush.
+    dirty: bool,
+}
+
+impl<T: Send> SourceSubtask<T> {
+    pub(crate) fn new(
+        reader: Box<dyn SourceReader<T>>,
+        next: Box<dyn Link<T>>,
+        context: LinkContext,
+    ) -> SourceSubtask<T> {
+        SourceSubtask { reader, next, context, batch: Batch::new(), epoch: 0, life: Life::Running, dirty: false }
+    }
+
+    fn run(&mut self) -> Result<Step> {
+        // Before asking for room: a source that can't go on still answers barriers and stops.
+        let epoch = self.context.control.epoch();
+        if epoch > self.epoch {
+            self.epoch = epoch;
+            self.report(epoch);
+            self.next.barrier(Barrier { epoch })?;
+            return Ok(Step::Worked);
+        }
+        if self.context.control.is_stopping() {
+            return self.end();
+        }
+        if !self.next.room() {
+            return Ok(Step::Blocked);
+        }
+        let (reader, batch) = (&mut self.reader, &mut self.batch);
+        batch.clear();
+        let poll = guard(|| reader.poll(batch)).map_err(|e| e.at(|| self.context.operator.place(None)))?;
+        match poll {
+            Poll::Ready => {
+                self.next.batch(&mut self.batch)?;
+                self.dirty = true;
+                Ok(Step::Worked)
+            }
+            Poll::Idle => {
+                if std::mem::take(&mut self.dirty) {
+                    self.next.flush()?;
+                }
+                Ok(Step::Idle)
+            }
+            Poll::End => {
+                self.next.watermark(Timestamp::MAX)?;
+                self.life = Life::Completing;
+                Ok(Step::Worked)
+            }
+        }
+    }
+
+    fn end(&mut self) -> Result<Step> {
+        self.report(u64::MAX);
+        self.next.end()?;
+        self.life = Life::Ending;
+        Ok(Step::Worked)
+    }
+
+    fn report(&mut self, epoch: u64) {
+        let mut positions = Vec::new();
+        self.reader.positions(&mut positions);
+        let operator = &self.context.operator;
+        self.context.reporter.positions(operator.uid(), operator.subtask(), epoch, positions);
+    }
+}
+
+impl<T: Send> Subtask for SourceSubtask<T> {
+    fn step(&mut self) -> Result<Step> {
+        if self.life == Life::Done {
+            return Ok(Step::Done);
+        }
+        match self.next.resume()? {
+            Resume::More => return Ok(Step::Worked),
+            Resume::Blocked => return Ok(Step::Blocked),
+            Resume::Clear => {}
+        }
+        match self.life {
+            Life::Running => self.run(),
+            Life::Completing => self.end(),
+            Life::Ending | Life::Done => {
+                self.life = Life::Done;
+                Ok(Step::Done)
+            }
+        }
+    }
+}
+
+/// A chain that reads from exchanges.
+pub(crate) struct GateSubtask<T> {
+    receivers: Vec<Receiver<T>>,
+    next: Box<dyn Link<T>>,
+    context: LinkContext,
+    alignment: Alignment,
+    watermarks: WatermarkMerge,
+    /// The channel to look at first, so that a busy one can't starve the others.
+    cursor: usize,
+    life: Life,
+    dirty: bool,
+}
+
+impl<T: Send> GateSubtask<T> {
+    pub(crate) fn new(receivers: Vec<Receiver<T>>, next: Box<dyn Link<T>>, context: LinkContext) -> GateSubtask<T> {
+        let n = receivers.len();
+        GateSubtask {
+            receivers,
+            next,
+            context,
+            alignment: Alignment::new(n),
+            watermarks: WatermarkMerge::new(n),
+            cursor: 0,
+            life: Life::Running,
+            dirty: false,
+        }
+    }
+
+    fn run(&mut self) -> Result<Step> {
+        if self.alignment.is_ended() {
+            self.life = Life::Ending;
+            self.next.end()?;
+            return Ok(Step::Worked);
+        }
+        if !self.next.room() {
+            return Ok(Step::Blocked);
+        }
+        let n = self.receivers.len();
+        for i in 0..n {
+            let channel = (self.cursor + i) % n;
+            if !self.alignment.is_open(channel) {
+                continue;
+            }
+            if let Some(event) = self.receivers[channel].receive() {
+                self.cursor = (channel + 1) % n;
+                self.take(channel, event)?;
+                return Ok(Step::Worked);
+            }
+        }
+        if std::mem::take(&mut self.dirty) {
+            self.next.flush()?;
+        }
+        Ok(Step::Idle)
+    }
+
+    fn take(&mut self, channel: usize, event: Event<T>) -> Result<()> {
+        let merged = match event {
+            Event::Batch(mut batch) => {
+                self.dirty = true;
+                self.next.batch(&mut batch)?;
+                self.receivers[channel].recycle(batch);
+                return Ok(());
+            }
+            Event::Barrier(barrier) => {
+                let aligned = self.alignment.barrier(channel, barrier);
+                return self.decided(aligned);
+            }
+            Event::Watermark(watermark) => self.watermarks.watermark(channel, watermark),
+            Event::Idle => self.watermarks.idle(channel),
+            Event::End => {
+                // An ended channel may be the last one a barrier was waiting for. The end itself is passed
+                // on by the next step, after whatever that barrier has left pending.
+                let aligned = self.alignment.end(channel);
+                self.decided(aligned)?;
+                // The sender's own last watermark came before; an end alone says nothing about event time
+                // unless other channels go on.
+                if self.alignment.is_ended() { Merged::Nothing } else { self.watermarks.end(channel) }
+            }
+        };
+        match merged {
+            Merged::Nothing => Ok(()),
+            Merged::Watermark(watermark) => self.next.watermark(watermark),
+            Merged::Idle => self.next.idle(),
+        }
+    }
+
+    fn decided(&mut self, aligned: Aligned) -> Result<()> {
+        match aligned {
+            Aligned::Barrier(barrier) => self.next.barrier(barrier),
+            Aligned::NotYet | Aligned::End => Ok(()),
+        }
+    }
+}
+
+impl<T: Send> Subtask for GateSubtask<T> {
+    fn step(&mut self) -> Result<Step> {
+        if self.life == Life::Done {
+            return Ok(Step::Done);
+        }
+        match self.next.resume()? {
+            Resume::More => return Ok(Step::Worked),
+            Resume::Blocked => return Ok(Step::Blocked),
+            Resume::Clear => {}
+        }
+        match self.life {
+            Life::Running => self.run(),
+            Life::Completing | Life::Ending | Life::Done => {
+                self.life = Life::Done;
+                let operator = &self.context.operator;
+                tracing::debug!(operator = operator.name(), subtask = operator.subtask(), "finished");
+                Ok(Step::Done)
+            }
+        }
+    }
+}

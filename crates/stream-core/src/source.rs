@@ -1,0 +1,120 @@
+//! Where records come from: a [`Source`] makes one [`SourceReader`] per subtask.
+//!
+//! Readers are polled, never waited for: one that has nothing says so and wakes its subtask when
+//! that changes. Positions are reported at barriers; once every sink has flushed what came before
+//! them, the source's [`Committer`] may store them outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::batch::Batch;
+use crate::error::Result;
+use crate::operator::OperatorContext;
+use crate::thread::Waker;
+
+/// A source of records of type `T`, described once per job.
+pub trait Source<T>: Send {
+    /// Opens the source and makes exactly `context.parallelism()` readers, in subtask order.
+    ///
+    /// Called once, when the job starts; may wait for outside systems.
+    ///
+    /// # Errors
+    /// `Config` for settings that can't work, `Unavailable` if the outside system does not answer.
+    fn open(&mut self, context: &SourceContext) -> Result<Opened<T>>;
+
+    /// What people read in the plan besides the name, such as the topics.
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
+
+/// An open source.
+pub struct Opened<T> {
+    /// One reader per subtask.
+    pub readers: Vec<Box<dyn SourceReader<T>>>,
+    /// Stores positions outside after sinks have flushed, if the source wants that.
+    pub committer: Option<Box<dyn Committer>>,
+}
+
+/// What a source learns about its job when it is opened.
+pub struct SourceContext {
+    operator: OperatorContext,
+    wakers: Vec<Waker>,
+    stopping: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl SourceContext {
+    /// A context with one waker per subtask; `stopping` tells a source that waits for something to give up.
+    pub fn new(
+        operator: OperatorContext,
+        wakers: Vec<Waker>,
+        stopping: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> SourceContext {
+        SourceContext { operator, wakers, stopping: Arc::new(stopping) }
+    }
+
+    /// How many readers to make.
+    pub fn parallelism(&self) -> usize {
+        self.wakers.len()
+    }
+
+    /// The operator's name.
+    pub fn name(&self) -> &str {
+        self.operator.name()
+    }
+
+    /// Wakes subtask `subtask` when its reader has something new.
+    pub fn waker(&self, subtask: usize) -> Waker {
+        self.wakers[subtask].clone()
+    }
+
+    /// Whether the job is being stopped, so that waiting makes no sense any more.
+    pub fn is_stopping(&self) -> bool {
+        (self.stopping)()
+    }
+}
+
+/// What a poll found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poll {
+    /// There are records in the batch.
+    Ready,
+    /// Nothing for now; the waker is called when that changes.
+    Idle,
+    /// Nothing follows, ever. The batch is empty.
+    End,
+}
+
+/// Reads the splits of one subtask.
+pub trait SourceReader<T>: Send {
+    /// Fills the empty batch with about [`BATCH_SIZE`](crate::BATCH_SIZE) records; never waits.
+    ///
+    /// # Errors
+    /// Any error fails the subtask.
+    fn poll(&mut self, batch: &mut Batch<T>) -> Result<Poll>;
+
+    /// Adds, for every split read here, the position of the next record that `poll` has not handed out yet.
+    fn positions(&mut self, positions: &mut Vec<SplitPosition>);
+}
+
+/// How far one split has been read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SplitPosition {
+    /// The split's name, such as `test_user[2]`.
+    pub split: Arc<str>,
+    /// The position of the next record.
+    pub next: i64,
+}
+
+/// Stores positions in the outside system. Runs on the coordinator's thread, so it may wait.
+pub trait Committer: Send {
+    /// How often positions should be stored.
+    fn interval(&self) -> Duration;
+
+    /// Stores `positions`: everything before them has reached every sink and was flushed there.
+    ///
+    /// # Errors
+    /// `Unavailable` is logged and made good by the next commit; at the end of the job it is repeated until
+    /// it succeeds or the job is given up.
+    fn commit(&mut self, epoch: u64, positions: &[SplitPosition]) -> Result<()>;
+}

@@ -1,0 +1,77 @@
+//! Sources without an outside system: an iterator, and a generator that every subtask runs a share of.
+
+use std::sync::Arc;
+
+use crate::batch::{BATCH_SIZE, Batch};
+use crate::error::Result;
+use crate::source::{Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+
+/// The records of an iterator, read by one subtask.
+pub(crate) struct IteratorSource<I>(pub(crate) Option<I>);
+
+impl<I> Source<I::Item> for IteratorSource<I>
+where
+    I: Iterator + Send + 'static,
+    I::Item: Send + 'static,
+{
+    fn open(&mut self, context: &SourceContext) -> Result<Opened<I::Item>> {
+        let records = self.0.take();
+        let split: Arc<str> = context.name().into();
+        let reader = CountedReader { next: 0, split, records: records.into_iter().flatten() };
+        Ok(Opened { readers: vec![Box::new(reader)], committer: None })
+    }
+}
+
+/// `count` records, each a pure function of its index; the indices are dealt to the subtasks in contiguous ranges.
+pub(crate) struct GeneratorSource<F> {
+    pub(crate) count: u64,
+    pub(crate) function: F,
+}
+
+impl<T, F> Source<T> for GeneratorSource<F>
+where
+    T: Send + 'static,
+    F: FnMut(u64) -> T + Clone + Send + 'static,
+{
+    fn open(&mut self, context: &SourceContext) -> Result<Opened<T>> {
+        let n = context.parallelism() as u64;
+        let readers = (0..n).map(|subtask| {
+            // In 128 bits, because count * n may not fit into 64.
+            let bound = |i: u64| u64::try_from(u128::from(self.count) * u128::from(i) / u128::from(n)).unwrap_or(u64::MAX);
+            let (start, end) = (bound(subtask), bound(subtask + 1));
+            let split: Arc<str> = format!("{}[{subtask}]", context.name()).into();
+            let next = i64::try_from(start).unwrap_or(i64::MAX);
+            let reader = CountedReader { next, split, records: (start..end).map(self.function.clone()) };
+            Box::new(reader) as Box<dyn SourceReader<T>>
+        });
+        Ok(Opened { readers: readers.collect(), committer: None })
+    }
+
+    fn describe(&self) -> String {
+        format!("{} records", self.count)
+    }
+}
+
+/// Reads an iterator and counts.
+struct CountedReader<I> {
+    next: i64,
+    split: Arc<str>,
+    records: I,
+}
+
+impl<I: Iterator + Send> SourceReader<I::Item> for CountedReader<I> {
+    fn poll(&mut self, batch: &mut Batch<I::Item>) -> Result<Poll> {
+        batch.extend_untimed(self.records.by_ref().take(BATCH_SIZE));
+        if batch.is_empty() {
+            return Ok(Poll::End);
+        }
+        let first = self.next;
+        self.next += batch.len() as i64;
+        batch.add_position(&self.split, first, self.next - 1);
+        Ok(Poll::Ready)
+    }
+
+    fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
+        positions.push(SplitPosition { split: self.split.clone(), next: self.next });
+    }
+}

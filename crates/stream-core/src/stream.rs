@@ -1,0 +1,242 @@
+//! [`DataStream`]: a handle on one node of the graph, typed by the records it yields.
+
+use std::fmt::Display;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Input, Logic, Node, NodeId, Partitioning};
+use crate::nodes::{OperatorNode, SinkNode, SourceNode, UnionNode};
+use crate::operator::{Operator, OperatorContext, Record};
+use crate::operators::{Filter, FlatMap, Inspect, Map, TryMap};
+use crate::runtime::exchange::{TypeOps, tee};
+use crate::sink::Sink;
+use crate::sinks::{Collected, ForEach, Print};
+use crate::source::Source;
+
+/// A stream of records of type `T`: a light handle that can be named, stored and returned.
+///
+/// Its type does not grow with the pipeline. A stream whose records are `Clone` can be used more than
+/// once: clone the handle. Order is kept from operator to operator as long as nothing redistributes
+/// ([`rebalance`](DataStream::rebalance), another parallelism).
+///
+/// # Example
+/// ```
+/// use stream_core::{Configuration, DataStream, StreamingContext};
+///
+/// fn evens(numbers: DataStream<u64>) -> DataStream<u64> {
+///     numbers.filter(|n| n % 2 == 0).uid("evens")
+/// }
+///
+/// let ctx = StreamingContext::new(Configuration::empty());
+/// let collected = evens(ctx.from_iter(0..6)).collect();
+/// ctx.execute("evens")?;
+/// assert_eq!(collected.take(), [0, 2, 4]);
+/// # Ok::<(), stream_core::Error>(())
+/// ```
+#[must_use = "a stream does nothing until it ends in a sink"]
+pub struct DataStream<T> {
+    graph: SharedGraph,
+    node: NodeId,
+    /// How the next operator takes its input.
+    partitioning: Partitioning,
+    records: PhantomData<fn() -> T>,
+}
+
+/// A sink in the graph, to be named.
+pub struct DataSink {
+    graph: SharedGraph,
+    node: NodeId,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct SharedGraph(Arc<Mutex<Graph>>);
+
+impl SharedGraph {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Graph> {
+        // The graph is only ever appended to, so one left by a panic is whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn source<T: Record>(&self, kind: &'static str, source: impl Source<T> + 'static) -> DataStream<T> {
+        let detail = source.describe();
+        let logic = Logic::Source(Box::new(SourceNode::new(source)));
+        let mut node = Node::new(kind, logic, Vec::new(), Some(TypeOps::of::<T>()));
+        node.detail = detail;
+        let node = self.lock().add(node);
+        DataStream { graph: self.clone(), node, partitioning: Partitioning::Forward, records: PhantomData }
+    }
+}
+
+impl<T: Record> DataStream<T> {
+    /// Applies `function` to every record.
+    pub fn map<O: Record>(self, function: impl FnMut(T) -> O + Clone + Send + 'static) -> DataStream<O> {
+        self.transform("map", move |_| Map::new(function.clone()))
+    }
+
+    /// Applies a `function` that may fail; an error fails the job and names operator, subtask and source position.
+    pub fn try_map<O, E>(self, function: impl FnMut(T) -> Result<O, E> + Clone + Send + 'static) -> DataStream<O>
+    where
+        O: Record,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        self.transform("try_map", move |_| TryMap::new(function.clone()))
+    }
+
+    /// Keeps the records for which `predicate` is true.
+    pub fn filter(self, predicate: impl FnMut(&T) -> bool + Clone + Send + 'static) -> DataStream<T> {
+        self.transform("filter", move |_| Filter::new(predicate.clone()))
+    }
+
+    /// Turns every record into any number of records, which stay together, in order.
+    ///
+    /// The results of one record may be more than memory holds: they are handed on in batches, under back pressure.
+    pub fn flat_map<R>(self, function: impl FnMut(T) -> R + Clone + Send + 'static) -> DataStream<R::Item>
+    where
+        R: IntoIterator + 'static,
+        R::IntoIter: Send,
+        R::Item: Record,
+    {
+        self.transform("flat_map", move |_| FlatMap::new(function.clone()))
+    }
+
+    /// Calls `function` with a reference to every record; the stream is unchanged.
+    pub fn inspect(self, function: impl FnMut(&T) + Clone + Send + 'static) -> DataStream<T> {
+        self.transform("inspect", move |_| Inspect::new(function.clone()))
+    }
+
+    /// Applies an operator of your own; `make` is called once per subtask.
+    pub fn transform<O, P>(
+        self,
+        kind: &'static str,
+        make: impl FnMut(&OperatorContext) -> P + Send + 'static,
+    ) -> DataStream<O>
+    where
+        O: Record,
+        P: Operator<T, O> + 'static,
+    {
+        let logic = Logic::Operator(Box::new(OperatorNode::new(make)));
+        let inputs = vec![self.input()];
+        let node = self.graph.lock().add(Node::new(kind, logic, inputs, Some(TypeOps::of::<O>())));
+        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, records: PhantomData }
+    }
+
+    /// Merges streams of one type; the order between them is open, the order within each is kept.
+    pub fn union(self, others: impl IntoIterator<Item = DataStream<T>>) -> DataStream<T> {
+        let mut inputs = vec![self.input()];
+        let mut foreign = false;
+        for other in others {
+            foreign |= !Arc::ptr_eq(&self.graph.0, &other.graph.0);
+            inputs.push(other.input());
+        }
+        let mut graph = self.graph.lock();
+        if foreign {
+            inputs.truncate(1);
+            let error = Error::new(ErrorKind::Config, "a union joins streams of different contexts");
+            graph.errors.push(error.with_hint("make all streams of a job from one StreamingContext"));
+        }
+        let logic = Logic::Operator(Box::new(UnionNode));
+        let node = graph.add(Node::new("union", logic, inputs, Some(TypeOps::of::<T>())));
+        drop(graph);
+        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, records: PhantomData }
+    }
+
+    /// Deals the records evenly over all subtasks of the next operator. Order is kept between any two subtasks only.
+    pub fn rebalance(mut self) -> DataStream<T> {
+        self.partitioning = Partitioning::Rebalance;
+        self
+    }
+
+    /// Gives the operator a stable id: state is found by it, so it must not change between runs.
+    pub fn uid(self, uid: impl Into<String>) -> DataStream<T> {
+        self.graph.lock().node_mut(self.node).uid = Some(uid.into());
+        self
+    }
+
+    /// Gives the operator a name for people.
+    pub fn name(self, name: impl Into<String>) -> DataStream<T> {
+        self.graph.lock().node_mut(self.node).name = Some(name.into());
+        self
+    }
+
+    /// Sets how many subtasks run the operator; the default is the job's.
+    ///
+    /// # Panics
+    /// If `parallelism` is 0.
+    pub fn parallelism(self, parallelism: usize) -> DataStream<T> {
+        assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
+        self.graph.lock().node_mut(self.node).parallelism = Some(parallelism);
+        self
+    }
+
+    /// Ends the stream in a sink of your own.
+    pub fn sink(self, kind: &'static str, sink: impl Sink<T> + 'static) -> DataSink {
+        let detail = sink.describe();
+        let mut node = Node::new(kind, Logic::Sink(Box::new(SinkNode::new(sink))), vec![self.input()], None);
+        node.detail = detail;
+        let node = self.graph.lock().add(node);
+        DataSink { graph: self.graph, node }
+    }
+
+    /// Calls `function` with every record.
+    pub fn for_each(self, function: impl FnMut(T) + Clone + Send + 'static) -> DataSink {
+        self.sink("for_each", ForEach(function))
+    }
+
+    /// Collects the records in memory, for tests and small results.
+    pub fn collect(self) -> Collected<T> {
+        let collected = Collected::new();
+        self.sink("collect", collected.clone());
+        collected
+    }
+
+    /// Writes one line per record to standard output, with the subtask in front where there are several.
+    pub fn print(self) -> DataSink
+    where
+        T: Display,
+    {
+        self.sink("print", Print)
+    }
+
+    /// Makes this the only parallelism the node can have.
+    pub(crate) fn fixed_parallelism(self, parallelism: usize) -> DataStream<T> {
+        self.graph.lock().node_mut(self.node).fixed_parallelism = Some(parallelism);
+        self
+    }
+
+    fn input(&self) -> Input {
+        Input { from: self.node, partitioning: self.partitioning }
+    }
+}
+
+impl<T: Record + Clone> Clone for DataStream<T> {
+    /// A second handle on the same stream: both readers get every record.
+    fn clone(&self) -> DataStream<T> {
+        self.graph.lock().node_mut(self.node).tee = Some(tee::<T>);
+        DataStream { graph: self.graph.clone(), node: self.node, partitioning: self.partitioning, records: PhantomData }
+    }
+}
+
+impl DataSink {
+    /// Gives the sink a stable id.
+    pub fn uid(self, uid: impl Into<String>) -> DataSink {
+        self.graph.lock().node_mut(self.node).uid = Some(uid.into());
+        self
+    }
+
+    /// Gives the sink a name for people.
+    pub fn name(self, name: impl Into<String>) -> DataSink {
+        self.graph.lock().node_mut(self.node).name = Some(name.into());
+        self
+    }
+
+    /// Sets how many subtasks write; the default is the job's.
+    ///
+    /// # Panics
+    /// If `parallelism` is 0.
+    pub fn parallelism(self, parallelism: usize) -> DataSink {
+        assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
+        self.graph.lock().node_mut(self.node).parallelism = Some(parallelism);
+        self
+    }
+}
