@@ -1,0 +1,91 @@
+//! Asks librdkafka itself about translated properties, one by one, so that its refusals carry the user's key.
+//!
+//! librdkafka's own error names only the first bad property and quotes its value; here every property is asked about,
+//! and the reason is passed on only where it cannot hold a secret. A refusal because of how the library was built says
+//! which cargo feature to turn on.
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+
+use super::{KeyProblem, Translation, is_secret};
+
+/// Checks each property on its own. What librdkafka only sees when properties meet shows when a client is created.
+///
+/// # Errors
+/// Every property that librdkafka refuses.
+pub fn check(translation: &Translation) -> Result<(), Vec<KeyProblem>> {
+    let problems: Vec<KeyProblem> = translation
+        .client
+        .iter()
+        .filter_map(|(property, value)| {
+            let mut config = ClientConfig::new();
+            config.set(property, value);
+            let reason = match config.create_native_config() {
+                Ok(_) => return None,
+                Err(KafkaError::ClientConfig(_, reason, _, _)) => reason,
+                Err(_) => "the text holds a zero byte".to_owned(),
+            };
+            let key = translation.written_by.get(property).unwrap_or(property);
+            Some(problem(key, property, &reason))
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(problems)
+    }
+}
+
+/// The features of this build of librdkafka: `gzip`, `ssl`, `zstd`, `oidc` ...
+pub fn features() -> Vec<String> {
+    let list = ClientConfig::new()
+        .create_native_config()
+        .and_then(|config| config.get("builtin.features"));
+    list.unwrap_or_default()
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+fn problem(key: &str, property: &str, reason: &str) -> KeyProblem {
+    if let Some(feature) = missing_feature(reason) {
+        return KeyProblem {
+            key: key.to_owned(),
+            message: format!(
+                "`{key}` needs the cargo feature `{feature}` of stream-kafka, which is off in this build"
+            ),
+            hint: Some(format!(
+                "add features = [\"{feature}\"] to the dependency on stream-kafka"
+            )),
+        };
+    }
+    let message = match is_secret(key) || is_secret(property) {
+        true => format!("librdkafka refuses the value of `{key}`"),
+        false => format!("librdkafka refuses `{key}`: {reason}"),
+    };
+    KeyProblem {
+        key: key.to_owned(),
+        message,
+        hint: Some("correct the value, or remove the line".to_owned()),
+    }
+}
+
+fn missing_feature(reason: &str) -> Option<&'static str> {
+    let is_about_build =
+        reason.contains("at build time") || reason.contains("not supported in this build");
+    let features = [
+        ("libcurl", "oidc"),
+        ("OIDC", "oidc"),
+        ("HTTP", "oidc"),
+        ("zstd", "zstd"),
+        ("OpenSSL", "tls"),
+        ("OAUTHBEARER", "tls"),
+        ("SCRAM", "tls"),
+        ("GSSAPI", "kerberos"),
+    ];
+    features
+        .iter()
+        .find(|(word, _)| is_about_build && reason.contains(word))
+        .map(|(_, feature)| *feature)
+}
