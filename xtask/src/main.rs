@@ -10,9 +10,14 @@
     reason = "a command-line tool for developers: it prints, sleeps and reads the clock"
 )]
 
+mod bench;
+mod ci;
+mod docs;
 mod kafka;
 mod place;
 mod process;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -20,11 +25,7 @@ use clap::{Parser, Subcommand};
 
 /// What `cargo xtask` understands.
 #[derive(Parser)]
-#[command(
-    name = "cargo xtask",
-    bin_name = "cargo xtask",
-    about = "Development tasks of this workspace"
-)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Development tasks of this workspace")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -34,17 +35,38 @@ struct Arguments {
 enum Task {
     /// Run a real Apache Kafka on this machine: up, stop, start, status, down, tool.
     Kafka(kafka::Arguments),
+    /// Run all tests against a real Kafka, started and stopped here.
+    Test(test::Arguments),
+    /// Run what has to pass before a change lands: fmt, clippy, docs, tidy, test.
+    Ci,
+    /// Check the rules of the house that no compiler knows.
+    Tidy,
+    /// Build the book and the API documentation.
+    Docs,
+    /// Run the benchmarks against a broker started for them.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().task {
-        Task::Kafka(arguments) => kafka::run(arguments),
-    };
-    match outcome {
+    match run(Arguments::parse().task) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<u8> {
+    if !matches!(task, Task::Kafka(_)) {
+        process::catch_interrupts()?;
+    }
+    match task {
+        Task::Kafka(arguments) => kafka::run(arguments),
+        Task::Test(arguments) => test::run(&arguments),
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+        Task::Docs => docs::run(),
+        Task::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -8,14 +8,9 @@ use std::path::{Path, PathBuf};
 /// Asked from the current folder upwards, because the executable may be a copy that a test runs, or come from a
 /// target folder that several checkouts share. The folder it was built from is the answer of last resort.
 pub(crate) fn workspace() -> PathBuf {
-    let built_from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap_or(Path::new("."));
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
     let here = env::current_dir().unwrap_or_default();
-    here.ancestors()
-        .find(|folder| folder.join("xtask/Cargo.toml").is_file())
-        .unwrap_or(built_from)
-        .to_path_buf()
+    here.ancestors().find(|folder| folder.join("xtask/Cargo.toml").is_file()).unwrap_or(built_from).to_path_buf()
 }
 
 /// Cargo's target folder.
@@ -37,7 +32,5 @@ pub(crate) fn kafka_home() -> PathBuf {
 /// The executable called `name`, looked up in `PATH`.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

@@ -19,8 +19,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on Ctrl-C, SIGTERM and SIGHUP raise a flag and no longer end this process, so that it can clean up.
 pub(crate) fn catch_interrupts() -> Result<()> {
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))
-        .context("could not install a signal handler")
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("could not install a signal handler")
 }
 
 /// Whether somebody asked this process to end (after [`catch_interrupts`]).
@@ -43,20 +42,11 @@ pub(crate) fn is_alive(pid: u32, marker: &str) -> bool {
     let (state, command) = if Path::new("/proc/self/stat").exists() {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let state = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_owned();
+        let state = stat.rsplit(')').next().unwrap_or_default().trim().to_owned();
         (state, String::from_utf8_lossy(&command).into_owned())
     } else {
-        let listing = Command::new("ps")
-            .args(["-ww", "-o", "stat=,command=", "-p", &pid.to_string()])
-            .output();
-        let line = listing
-            .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-            .unwrap_or_default();
+        let listing = Command::new("ps").args(["-ww", "-o", "stat=,command=", "-p", &pid.to_string()]).output();
+        let line = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         (line.trim().to_owned(), line)
     };
     !state.is_empty() && !state.starts_with(['Z', 'X']) && command.contains(marker)
@@ -94,46 +84,40 @@ fn wait_until_gone(pid: u32, marker: &str, patience: Duration) -> bool {
 /// Starts `command` so that it outlives this process and never sees the terminal's Ctrl-C. Its output is appended to `log`.
 pub(crate) fn spawn_detached(command: &mut Command, log: &Path) -> Result<Child> {
     let open = || File::options().create(true).append(true).open(log);
-    let (out, err) = open()
-        .and_then(|out| Ok((out, open()?)))
-        .with_context(|| format!("could not open {}", log.display()))?;
-    command
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(out)
-        .stderr(err);
-    command
-        .spawn()
-        .with_context(|| format!("could not start {:?}", command.get_program()))
+    let (out, err) =
+        open().and_then(|out| Ok((out, open()?))).with_context(|| format!("could not open {}", log.display()))?;
+    command.process_group(0).stdin(Stdio::null()).stdout(out).stderr(err);
+    command.spawn().with_context(|| format!("could not start {:?}", command.get_program()))
 }
 
-/// Runs `command` to its end in a process group of its own; an interrupt of this process is passed on to the whole group.
+/// Runs `command` to its end in a process group of its own; an interrupt of this process is passed on to the whole
+/// group, and so is the end of `limit`.
 ///
 /// The group of its own matters when only this process gets the signal (a CI runner, `kill`): the test programs that
 /// cargo started have to go too.
-pub(crate) fn run_interruptible(command: &mut Command) -> Result<ExitStatus> {
+pub(crate) fn run_interruptible(command: &mut Command, limit: Option<Duration>) -> Result<ExitStatus> {
+    let started = Instant::now();
     let mut child = command
         .process_group(0)
         .stdin(Stdio::null())
         .spawn()
         .with_context(|| format!("could not start {:?}", command.get_program()))?;
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let mut deadline = None;
+    let mut asked: Option<Instant> = None;
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if interrupted() {
-            let now = Instant::now();
-            let signal = match deadline {
-                None => Some(Signal::INT),
-                Some(deadline) if now > deadline => Some(Signal::KILL),
-                Some(_) => None,
-            };
-            if let (Some(group), Some(signal)) = (group, signal) {
-                deadline = Some(now + INTERRUPT_GRACE);
-                let _ = kill_process_group(group, signal);
-            }
+        let over = limit.is_some_and(|limit| started.elapsed() > limit);
+        let signal = match asked {
+            None if interrupted() || over => Some(Signal::INT),
+            Some(at) if at.elapsed() > INTERRUPT_GRACE => Some(Signal::KILL),
+            _ => None,
+        };
+        if let (Some(group), Some(signal)) = (group, signal) {
+            asked = Some(Instant::now());
+            // A failed signal means that the group has just gone.
+            let _ = kill_process_group(group, signal);
         }
         thread::sleep(POLL);
     }
@@ -141,7 +125,5 @@ pub(crate) fn run_interruptible(command: &mut Command) -> Result<ExitStatus> {
 
 /// The exit code to hand on for `status`; a child ended by a signal counts as 130, as a shell says for Ctrl-C.
 pub(crate) fn exit_code(status: ExitStatus) -> u8 {
-    status
-        .code()
-        .map_or(130, |code| u8::try_from(code).unwrap_or(1))
+    status.code().map_or(130, |code| u8::try_from(code).unwrap_or(1))
 }

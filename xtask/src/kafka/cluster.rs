@@ -44,24 +44,17 @@ impl Cluster {
         if !file.exists() {
             return Ok(None);
         }
-        let text = fs::read_to_string(&file)
-            .with_context(|| format!("could not read {}", file.display()))?;
-        let mut cluster: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is damaged", file.display()))?;
+        let text = fs::read_to_string(&file).with_context(|| format!("could not read {}", file.display()))?;
+        let mut cluster: Self =
+            serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
         cluster.dir = dir.to_path_buf();
         Ok(Some(cluster))
     }
 
     /// Writes down a new cluster in `dir`. Nothing is started.
     pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16) -> Result<Self> {
-        ensure!(
-            (1..=9).contains(&count),
-            "{count} brokers are not possible here; hint: 1 to 9"
-        );
-        ensure!(
-            port <= u16::MAX - 2 * count,
-            "port {port} is too high for {count} brokers"
-        );
+        ensure!((1..=9).contains(&count), "{count} brokers are not possible here; hint: 1 to 9");
+        ensure!(port <= u16::MAX - 2 * count, "port {port} is too high for {count} brokers");
         let cluster = Self {
             version: version.to_owned(),
             cluster_id: new_cluster_id()?,
@@ -74,45 +67,30 @@ impl Cluster {
         }
         for broker in &cluster.brokers {
             let data = cluster.folder(broker).join("data");
-            fs::create_dir_all(&data)
-                .with_context(|| format!("could not create {}", data.display()))?;
+            fs::create_dir_all(&data).with_context(|| format!("could not create {}", data.display()))?;
             let properties = server_properties(broker, &cluster.brokers, &data);
             fs::write(cluster.properties(broker), properties)?;
         }
-        fs::write(
-            dir.join("cluster.json"),
-            serde_json::to_string_pretty(&cluster)?,
-        )?;
+        fs::write(dir.join("cluster.json"), serde_json::to_string_pretty(&cluster)?)?;
         Ok(cluster)
     }
 
     /// Where clients connect: every broker, running or not.
     pub(crate) fn bootstrap(&self) -> String {
-        let addresses: Vec<_> = self
-            .brokers
-            .iter()
-            .map(|broker| format!("127.0.0.1:{}", broker.port))
-            .collect();
+        let addresses: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port)).collect();
         addresses.join(",")
     }
 
     /// The process id of `broker` while it runs.
     pub(crate) fn pid(&self, broker: &Broker) -> Option<u32> {
-        let pid = fs::read_to_string(self.pid_file(broker))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()?;
+        let pid = fs::read_to_string(self.pid_file(broker)).ok()?.trim().parse().ok()?;
         process::is_alive(pid, &self.marker(broker)).then_some(pid)
     }
 
     /// How long `broker` has been running, by the age of its pid file.
     pub(crate) fn uptime(&self, broker: &Broker) -> Duration {
         let started = fs::metadata(self.pid_file(broker)).and_then(|file| file.modified());
-        started
-            .ok()
-            .and_then(|at| at.elapsed().ok())
-            .unwrap_or_default()
+        started.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
     }
 
     /// What `broker` prints.
@@ -136,14 +114,8 @@ impl Cluster {
     /// Stops `chosen`: SIGTERM to all, SIGKILL to whoever is there after `grace`. Says whether they went by themselves.
     pub(crate) fn stop(&self, chosen: &[Broker], grace: Duration) -> bool {
         let gone = thread::scope(|scope| {
-            let stops: Vec<_> = chosen
-                .iter()
-                .map(|broker| scope.spawn(|| self.stop_one(broker, grace)))
-                .collect();
-            stops
-                .into_iter()
-                .map(|stop| stop.join().unwrap_or(false))
-                .collect::<Vec<_>>()
+            let stops: Vec<_> = chosen.iter().map(|broker| scope.spawn(|| self.stop_one(broker, grace))).collect();
+            stops.into_iter().map(|stop| stop.join().unwrap_or(false)).collect::<Vec<_>>()
         });
         gone.into_iter().all(|politely| politely)
     }
@@ -181,29 +153,13 @@ impl Cluster {
         }
         let output = jars
             .java(Logging::Warn)?
-            .args([
-                "-Xmx128m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "kafka.tools.StorageTool",
-                "format",
-            ])
-            .args([
-                "--ignore-formatted",
-                "--cluster-id",
-                &self.cluster_id,
-                "--config",
-            ])
+            .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"])
+            .args(["--ignore-formatted", "--cluster-id", &self.cluster_id, "--config"])
             .arg(self.properties(broker))
             .output()
             .context("could not run Kafka's StorageTool")?;
-        let said = String::from_utf8_lossy(&output.stdout).into_owned()
-            + &String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            output.status.success(),
-            "Kafka's StorageTool failed; it said:\n{}",
-            last_lines(&said, 12)
-        );
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "Kafka's StorageTool failed; it said:\n{}", last_lines(&said, 12));
         Ok(())
     }
 
@@ -214,15 +170,8 @@ impl Cluster {
             _ if self.brokers.len() == 1 => command.args(["-Xms512m", "-Xmx1g"]),
             _ => command.args(["-Xms256m", "-Xmx512m"]),
         };
-        command.args([
-            "-XX:+UseG1GC",
-            "-XX:MaxGCPauseMillis=20",
-            "-XX:+ExitOnOutOfMemoryError",
-        ]);
-        command
-            .arg("kafka.Kafka")
-            .arg(self.properties(broker))
-            .current_dir(self.folder(broker));
+        command.args(["-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:+ExitOnOutOfMemoryError"]);
+        command.arg("kafka.Kafka").arg(self.properties(broker)).current_dir(self.folder(broker));
         let child = process::spawn_detached(&mut command, &self.log(broker))?;
         fs::write(self.pid_file(broker), child.id().to_string())?;
         Ok(())
@@ -232,16 +181,9 @@ impl Cluster {
     ///
     /// Less than a majority of controllers can elect nobody, so then it is enough that the ports are open.
     fn wait_until_ready(&self, chosen: &[Broker]) -> Result<()> {
-        let running: Vec<_> = self
-            .brokers
-            .iter()
-            .filter(|broker| self.pid(broker).is_some())
-            .collect();
+        let running: Vec<_> = self.brokers.iter().filter(|broker| self.pid(broker).is_some()).collect();
         let quorum = running.len() * 2 > self.brokers.len();
-        let wanted = running
-            .iter()
-            .map(|broker| i32::from(broker.id))
-            .collect::<Vec<_>>();
+        let wanted = running.iter().map(|broker| i32::from(broker.id)).collect::<Vec<_>>();
         let deadline = Instant::now() + START_PATIENCE;
         for broker in chosen {
             loop {
@@ -274,17 +216,14 @@ impl Cluster {
     }
 
     fn tail(&self, broker: &Broker) -> String {
-        last_lines(
-            &fs::read_to_string(self.log(broker)).unwrap_or_default(),
-            15,
-        )
+        last_lines(&fs::read_to_string(self.log(broker)).unwrap_or_default(), 15)
     }
 }
 
 fn require_free(port: u16) -> Result<()> {
-    is_free(port).then_some(()).ok_or_else(|| {
-        anyhow!("port {port} is taken by another program; hint: choose one with --port")
-    })
+    is_free(port)
+        .then_some(())
+        .ok_or_else(|| anyhow!("port {port} is taken by another program; hint: choose one with --port"))
 }
 
 /// Whether nobody listens on 127.0.0.1:`port`.
@@ -308,14 +247,9 @@ fn base64_url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
+        let group = chunk.iter().fold(0_u32, |group, byte| group << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
         for index in 0..=chunk.len() {
-            text.push(char::from(
-                ALPHABET[(group >> (18 - 6 * index)) as usize & 63],
-            ));
+            text.push(char::from(ALPHABET[(group >> (18 - 6 * index)) as usize & 63]));
         }
     }
     text
@@ -352,10 +286,7 @@ mod tests {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         let error = require_free(port).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("port {port} is taken by another program; hint: choose one with --port")
-        );
+        assert_eq!(error, format!("port {port} is taken by another program; hint: choose one with --port"));
     }
 
     #[test]

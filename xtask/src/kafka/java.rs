@@ -35,10 +35,7 @@ pub(crate) enum Logging {
 impl Jars {
     /// The folder where the jars of `version` are kept, present or not.
     pub(crate) fn locate(home: &Path, version: &str) -> Self {
-        Self {
-            folder: home.join("jars").join(version),
-            version: version.to_owned(),
-        }
+        Self { folder: home.join("jars").join(version), version: version.to_owned() }
     }
 
     /// Whether they have been fetched.
@@ -54,60 +51,28 @@ impl Jars {
         if self.present() {
             return Ok(());
         }
-        let known = self
-            .version
-            .split('.')
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
-        ensure!(
-            known,
-            "{:?} is not a Kafka version; hint: write it as 4.3.1",
-            self.version
-        );
+        let known = self.version.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        ensure!(known, "{:?} is not a Kafka version; hint: write it as 4.3.1", self.version);
         let Some(maven) = place::find_program("mvn") else {
-            bail!(
-                "mvn (Maven) is missing: it fetches the jars of Kafka {}; hint: {INSTALL_HINT}",
-                self.version
-            )
+            bail!("mvn (Maven) is missing: it fetches the jars of Kafka {}; hint: {INSTALL_HINT}", self.version)
         };
-        eprintln!(
-            "fetching the jars of kafka {} with Maven (once) ...",
-            self.version
-        );
-        let scratch = self
-            .folder
-            .with_file_name(format!(".{}-{}", self.version, process::id()));
-        fs::create_dir_all(&scratch)
-            .with_context(|| format!("could not create {}", scratch.display()))?;
+        eprintln!("fetching the jars of kafka {} with Maven (once) ...", self.version);
+        let scratch = self.folder.with_file_name(format!(".{}-{}", self.version, process::id()));
+        fs::create_dir_all(&scratch).with_context(|| format!("could not create {}", scratch.display()))?;
         fs::write(scratch.join("pom.xml"), self.pom())?;
         let output = Command::new(maven)
-            .args([
-                "-B",
-                "-q",
-                "dependency:copy-dependencies",
-                "-DoutputDirectory=jars",
-            ])
+            .args(["-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory=jars"])
             .current_dir(&scratch)
             .output()
             .context("could not run mvn")?;
         if !output.status.success() {
             fs::remove_dir_all(&scratch).ok();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned()
-                + &String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "Maven could not fetch Kafka {}; it said:\n{}",
-                self.version,
-                last_lines(&said, 12)
-            );
+            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            bail!("Maven could not fetch Kafka {}; it said:\n{}", self.version, last_lines(&said, 12));
         }
         if self.major() < 4 {
-            fs::write(
-                scratch.join("jars/log4j-info.properties"),
-                LOG4J.replace("LEVEL", "INFO"),
-            )?;
-            fs::write(
-                scratch.join("jars/log4j-warn.properties"),
-                LOG4J.replace("LEVEL", "WARN"),
-            )?;
+            fs::write(scratch.join("jars/log4j-info.properties"), LOG4J.replace("LEVEL", "INFO"))?;
+            fs::write(scratch.join("jars/log4j-warn.properties"), LOG4J.replace("LEVEL", "WARN"))?;
         }
         // Whoever came second finds the folder there; the jars are the same.
         let moved = fs::rename(scratch.join("jars"), &self.folder);
@@ -120,11 +85,7 @@ impl Jars {
 
     /// Kafka's major version.
     pub(crate) fn major(&self) -> u32 {
-        self.version
-            .split('.')
-            .next()
-            .and_then(|major| major.parse().ok())
-            .unwrap_or(0)
+        self.version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
     }
 
     /// Kafka 3 brings reload4j as its log library; from 4 on we add slf4j's plain one.
@@ -134,8 +95,7 @@ impl Jars {
         } else {
             "<dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>"
         };
-        POM.replace("@VERSION@", &self.version)
-            .replace("@BINDING@", binding)
+        POM.replace("@VERSION@", &self.version).replace("@BINDING@", binding)
     }
 
     /// A `java` command with these jars on the class path; options of the virtual machine may follow, then the class.
@@ -145,10 +105,7 @@ impl Jars {
             Logging::Warn => "warn",
         };
         let mut command = Command::new(find_java()?);
-        command
-            .arg("-cp")
-            .arg(self.folder.join("*"))
-            .arg("-Djava.awt.headless=true");
+        command.arg("-cp").arg(self.folder.join("*")).arg("-Djava.awt.headless=true");
         if self.major() < 4 {
             let file = self.folder.join(format!("log4j-{level}.properties"));
             command.arg(format!("-Dlog4j.configuration=file:{}", file.display()));
@@ -167,24 +124,15 @@ impl Jars {
         let mut contents = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            if name.starts_with("kafka-tools-")
-                || name.starts_with("kafka_2.13-")
-                || name.starts_with("kafka-server-")
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if name.starts_with("kafka-tools-") || name.starts_with("kafka_2.13-") || name.starts_with("kafka-server-")
             {
                 contents.push(fs::read(&path)?);
             }
         }
         let holds = |class: &&str| {
             let file = class.replace('.', "/") + ".class";
-            contents.iter().any(|jar| {
-                jar.windows(file.len())
-                    .any(|window| window == file.as_bytes())
-            })
+            contents.iter().any(|jar| jar.windows(file.len()).any(|window| window == file.as_bytes()))
         };
         Ok(classes.iter().copied().find(|class| holds(class)))
     }
@@ -192,14 +140,10 @@ impl Jars {
 
 /// The Java runtime: of `JAVA_HOME`, or else in `PATH`.
 pub(crate) fn find_java() -> Result<PathBuf> {
-    let of_home = env::var_os("JAVA_HOME")
-        .map(|home| Path::new(&home).join("bin/java"))
-        .filter(|file| file.is_file());
+    let of_home = env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin/java")).filter(|file| file.is_file());
     match of_home.or_else(|| place::find_program("java")) {
         Some(java) => Ok(java),
-        None => bail!(
-            "java (a Java runtime, 17 or newer) is missing: Kafka runs on it; hint: {INSTALL_HINT}"
-        ),
+        None => bail!("java (a Java runtime, 17 or newer) is missing: Kafka runs on it; hint: {INSTALL_HINT}"),
     }
 }
 
@@ -223,13 +167,8 @@ mod tests {
 
     #[test]
     fn a_version_that_is_none_is_refused_before_maven_runs() {
-        let error = Jars::locate(Path::new("home"), "latest")
-            .fetch()
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "\"latest\" is not a Kafka version; hint: write it as 4.3.1"
-        );
+        let error = Jars::locate(Path::new("home"), "latest").fetch().unwrap_err();
+        assert_eq!(error.to_string(), "\"latest\" is not a Kafka version; hint: write it as 4.3.1");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod java;
+mod own;
 mod probe;
 mod settings;
 mod tool;
@@ -18,14 +19,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
 
 use self::cluster::Cluster;
-use self::java::Jars;
+use self::java::{Jars, find_java};
 use self::settings::Broker;
 use crate::{place, process};
 
-#[allow(unused_imports)]
-pub(crate) use self::cluster::is_free;
-#[allow(unused_imports)]
-pub(crate) use self::java::{INSTALL_HINT, find_java};
+pub(crate) use self::own::OwnKafka;
 
 /// The version that the tests run against.
 pub(crate) const DEFAULT_VERSION: &str = "4.3.1";
@@ -97,18 +95,10 @@ enum Command {
 
 /// Runs one `kafka` command and returns the exit code.
 pub(crate) fn run(arguments: Arguments) -> Result<u8> {
-    let dir = arguments
-        .dir
-        .unwrap_or_else(|| place::kafka_home().join("cluster"));
-    let dir =
-        std::path::absolute(&dir).with_context(|| format!("{} is no folder", dir.display()))?;
+    let dir = arguments.dir.unwrap_or_else(|| place::kafka_home().join("cluster"));
+    let dir = std::path::absolute(&dir).with_context(|| format!("{} is no folder", dir.display()))?;
     match arguments.command {
-        Command::Up {
-            brokers,
-            port,
-            version,
-            foreground,
-        } => up(&dir, brokers, port, version.as_deref(), foreground),
+        Command::Up { brokers, port, version, foreground } => up(&dir, brokers, port, version.as_deref(), foreground),
         Command::Down { keep } => down(&dir, keep),
         Command::Stop { broker, kill } => stop(&dir, broker, kill),
         Command::Start { broker } => start(&dir, broker),
@@ -129,13 +119,7 @@ pub(crate) fn jars(version: &str) -> Result<Jars> {
     Ok(jars)
 }
 
-fn up(
-    dir: &Path,
-    count: Option<u16>,
-    port: Option<u16>,
-    version: Option<&str>,
-    foreground: bool,
-) -> Result<u8> {
+fn up(dir: &Path, count: Option<u16>, port: Option<u16>, version: Option<&str>, foreground: bool) -> Result<u8> {
     if foreground {
         process::catch_interrupts()?;
     }
@@ -151,16 +135,8 @@ fn up(
                     describe(&cluster)
                 );
             }
-            if cluster
-                .brokers
-                .iter()
-                .all(|broker| cluster.pid(broker).is_some())
-            {
-                println!(
-                    "kafka {} is already up: {}",
-                    cluster.version,
-                    describe(&cluster)
-                );
+            if cluster.brokers.iter().all(|broker| cluster.pid(broker).is_some()) {
+                println!("kafka {} is already up: {}", cluster.version, describe(&cluster));
                 return Ok(0);
             }
             cluster
@@ -168,12 +144,7 @@ fn up(
         None => {
             let version = version.unwrap_or(DEFAULT_VERSION);
             jars(version)?;
-            Cluster::create(
-                dir,
-                version,
-                count.unwrap_or(1),
-                port.unwrap_or(DEFAULT_PORT),
-            )?
+            Cluster::create(dir, version, count.unwrap_or(1), port.unwrap_or(DEFAULT_PORT))?
         }
     };
     cluster.start(&jars(&cluster.version)?, &cluster.brokers)?;
@@ -200,14 +171,9 @@ fn down(dir: &Path, keep: bool) -> Result<u8> {
         // Only what `create` made: the folder may be somebody's own.
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if name.starts_with("broker-") {
-                fs::remove_dir_all(&path)
-                    .with_context(|| format!("could not remove {}", path.display()))?;
+                fs::remove_dir_all(&path).with_context(|| format!("could not remove {}", path.display()))?;
             }
         }
         fs::remove_file(dir.join("cluster.json")).ok();
@@ -218,10 +184,7 @@ fn down(dir: &Path, keep: bool) -> Result<u8> {
         // Stays if it holds anything else.
         fs::remove_dir(dir).ok();
     }
-    println!(
-        "kafka is down{}",
-        if keep { "; its data stays" } else { "" }
-    );
+    println!("kafka is down{}", if keep { "; its data stays" } else { "" });
     Ok(0)
 }
 
@@ -231,16 +194,8 @@ fn stop(dir: &Path, only: Option<u16>, kill: bool) -> Result<u8> {
     let chosen = choose(&cluster, only)?;
     let grace = if kill { Duration::ZERO } else { STOP_GRACE };
     let politely = cluster.stop(&chosen, grace) || kill;
-    let how = if politely {
-        ""
-    } else {
-        "; it had to be killed"
-    };
-    println!(
-        "kafka {} is stopped{how}: {}",
-        cluster.version,
-        describe(&cluster)
-    );
+    let how = if politely { "" } else { "; it had to be killed" };
+    println!("kafka {} is stopped{how}: {}", cluster.version, describe(&cluster));
     Ok(0)
 }
 
@@ -257,21 +212,13 @@ fn status(dir: &Path) -> Result<u8> {
         println!("kafka is down: there is no cluster in {}", dir.display());
         return Ok(1);
     };
-    let up = cluster
-        .brokers
-        .iter()
-        .filter(|broker| cluster.pid(broker).is_some())
-        .count();
+    let up = cluster.brokers.iter().filter(|broker| cluster.pid(broker).is_some()).count();
     let state = match up {
         0 => "stopped",
         up if up == cluster.brokers.len() => "up",
         _ => "partly up",
     };
-    println!(
-        "kafka {} is {state}: {}",
-        cluster.version,
-        describe(&cluster)
-    );
+    println!("kafka {} is {state}: {}", cluster.version, describe(&cluster));
     for broker in &cluster.brokers {
         let Broker { id, port, .. } = broker;
         let state = match cluster.pid(broker) {
@@ -284,29 +231,15 @@ fn status(dir: &Path) -> Result<u8> {
 }
 
 fn existing(dir: &Path) -> Result<Cluster> {
-    Cluster::load(dir)?.ok_or_else(|| {
-        anyhow!(
-            "there is no cluster in {}; hint: `cargo xtask kafka up`",
-            dir.display()
-        )
-    })
+    Cluster::load(dir)?.ok_or_else(|| anyhow!("there is no cluster in {}; hint: `cargo xtask kafka up`", dir.display()))
 }
 
 fn choose(cluster: &Cluster, only: Option<u16>) -> Result<Vec<Broker>> {
     let Some(id) = only else {
         return Ok(cluster.brokers.clone());
     };
-    let chosen = cluster
-        .brokers
-        .iter()
-        .find(|broker| broker.id == id)
-        .cloned();
-    let chosen = chosen.ok_or_else(|| {
-        anyhow!(
-            "there is no broker {id}; hint: 1 to {}",
-            cluster.brokers.len()
-        )
-    })?;
+    let chosen = cluster.brokers.iter().find(|broker| broker.id == id).cloned();
+    let chosen = chosen.ok_or_else(|| anyhow!("there is no broker {id}; hint: 1 to {}", cluster.brokers.len()))?;
     Ok(vec![chosen])
 }
 
@@ -314,35 +247,18 @@ fn choose(cluster: &Cluster, only: Option<u16>) -> Result<Vec<Broker>> {
 fn lock(dir: &Path) -> Result<File> {
     fs::create_dir_all(dir).with_context(|| format!("could not create {}", dir.display()))?;
     let file = File::create(dir.join("lock"))?;
-    file.lock()
-        .with_context(|| format!("could not lock {}", dir.display()))?;
+    file.lock().with_context(|| format!("could not lock {}", dir.display()))?;
     Ok(file)
 }
 
 /// `bootstrap 127.0.0.1:19092 (1 broker, pid 17, log …)`
 fn describe(cluster: &Cluster) -> String {
     let count = cluster.brokers.len();
-    let brokers = if count == 1 {
-        "1 broker".to_owned()
-    } else {
-        format!("{count} brokers")
-    };
-    let pids: Vec<_> = cluster
-        .brokers
-        .iter()
-        .filter_map(|broker| cluster.pid(broker))
-        .map(|pid| pid.to_string())
-        .collect();
-    let pids = if pids.is_empty() {
-        String::new()
-    } else {
-        format!(", pid {}", pids.join(" "))
-    };
-    format!(
-        "bootstrap {} ({brokers}{pids}, log {})",
-        cluster.bootstrap(),
-        cluster.log(&cluster.brokers[0]).display()
-    )
+    let brokers = if count == 1 { "1 broker".to_owned() } else { format!("{count} brokers") };
+    let pids: Vec<_> =
+        cluster.brokers.iter().filter_map(|broker| cluster.pid(broker)).map(|pid| pid.to_string()).collect();
+    let pids = if pids.is_empty() { String::new() } else { format!(", pid {}", pids.join(" ")) };
+    format!("bootstrap {} ({brokers}{pids}, log {})", cluster.bootstrap(), cluster.log(&cluster.brokers[0]).display())
 }
 
 /// `1h 2m`, `3m 4s`, `5s`
@@ -371,10 +287,7 @@ mod tests {
         fs::write(dir.path().join("notes"), "mine").unwrap();
         Cluster::create(dir.path(), "4.3.1", 1, 10_700).unwrap();
         down(dir.path(), false).unwrap();
-        let left: Vec<_> = fs::read_dir(dir.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes"]);
     }
 }

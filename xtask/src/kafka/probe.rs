@@ -96,9 +96,6 @@ mod tests {
     #[test]
     fn the_request_carries_its_own_length() {
         let request = metadata_request();
-        assert_eq!(
-            request.len(),
-            4 + u32::from_be_bytes([request[0], request[1], request[2], request[3]]) as usize
-        );
+        assert_eq!(request.len(), 4 + u32::from_be_bytes([request[0], request[1], request[2], request[3]]) as usize);
     }
 }

@@ -16,11 +16,7 @@ pub(crate) struct Broker {
 /// Brokers 1 to `count`: clients connect to `port`, `port + 1`, …; the controllers listen right behind them.
 pub(crate) fn lay_out(count: u16, port: u16) -> Vec<Broker> {
     (0..count)
-        .map(|index| Broker {
-            id: index + 1,
-            port: port + index,
-            controller_port: port + count + index,
-        })
+        .map(|index| Broker { id: index + 1, port: port + index, controller_port: port + count + index })
         .collect()
 }
 
@@ -54,15 +50,8 @@ log.segment.delete.delay.ms=1000
 pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path) -> String {
     let replicas = all.len().min(3);
     let in_sync = if replicas > 1 { 2 } else { 1 };
-    let voters: Vec<_> = all
-        .iter()
-        .map(|peer| format!("{}@127.0.0.1:{}", peer.id, peer.controller_port))
-        .collect();
-    let Broker {
-        id,
-        port,
-        controller_port,
-    } = broker;
+    let voters: Vec<_> = all.iter().map(|peer| format!("{}@127.0.0.1:{}", peer.id, peer.controller_port)).collect();
+    let Broker { id, port, controller_port } = broker;
     let mut text = FIXED.to_owned();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -91,23 +80,15 @@ mod tests {
 
     #[test]
     fn ports_are_consecutive_and_controllers_follow() {
-        let ports: Vec<_> = lay_out(3, 19092)
-            .iter()
-            .map(|b| (b.id, b.port, b.controller_port))
-            .collect();
-        assert_eq!(
-            ports,
-            [(1, 19092, 19095), (2, 19093, 19096), (3, 19094, 19097)]
-        );
+        let ports: Vec<_> = lay_out(3, 19092).iter().map(|b| (b.id, b.port, b.controller_port)).collect();
+        assert_eq!(ports, [(1, 19092, 19095), (2, 19093, 19096), (3, 19094, 19097)]);
     }
 
     #[test]
     fn one_broker_replicates_nothing() {
         let all = lay_out(1, 19092);
         let text = server_properties(&all[0], &all, Path::new("data"));
-        assert!(
-            text.contains("\nlisteners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093\n")
-        );
+        assert!(text.contains("\nlisteners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093\n"));
         assert!(text.contains("\ntransaction.state.log.replication.factor=1\n"));
         assert!(text.contains("\ntransaction.state.log.min.isr=1\n"));
     }
@@ -116,7 +97,9 @@ mod tests {
     fn a_quorum_knows_all_its_voters_and_replicates_three_times_at_most() {
         let all = lay_out(5, 100);
         let text = server_properties(&all[4], &all, Path::new("data"));
-        assert!(text.contains("voters=1@127.0.0.1:105,2@127.0.0.1:106,3@127.0.0.1:107,4@127.0.0.1:108,5@127.0.0.1:109\n"));
+        assert!(
+            text.contains("voters=1@127.0.0.1:105,2@127.0.0.1:106,3@127.0.0.1:107,4@127.0.0.1:108,5@127.0.0.1:109\n")
+        );
         assert!(text.contains("\nnode.id=5\n"));
         assert!(text.contains("\ndefault.replication.factor=3\nmin.insync.replicas=2\n"));
     }
