@@ -106,6 +106,10 @@ pub(crate) fn run_interruptible(command: &mut Command, limit: Option<Duration>) 
     let mut asked: Option<Instant> = None;
     loop {
         if let Some(status) = child.try_wait()? {
+            // Cargo goes at once; a test program that ignores the signal would stay.
+            if let (Some(group), Some(_)) = (group, asked) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
             return Ok(status);
         }
         let over = limit.is_some_and(|limit| started.elapsed() > limit);

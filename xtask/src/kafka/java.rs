@@ -61,14 +61,17 @@ impl Jars {
         fs::create_dir_all(&scratch).with_context(|| format!("could not create {}", scratch.display()))?;
         fs::write(scratch.join("pom.xml"), self.pom())?;
         let output = Command::new(maven)
-            .args(["-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory=jars"])
+            .args(["-B", "-q", "-Dstyle.color=never", "dependency:copy-dependencies", "-DoutputDirectory=jars"])
             .current_dir(&scratch)
             .output()
             .context("could not run mvn")?;
         if !output.status.success() {
             fs::remove_dir_all(&scratch).ok();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-            bail!("Maven could not fetch Kafka {}; it said:\n{}", self.version, last_lines(&said, 12));
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            // The first error names the cause; after it Maven advertises its own options.
+            let cause =
+                said.split_once("[ERROR] ").map_or(said.as_str(), |(_, rest)| rest.lines().next().unwrap_or(rest));
+            bail!("Maven could not fetch Kafka {}; it said: {cause}", self.version);
         }
         if self.major() < 4 {
             fs::write(scratch.join("jars/log4j-info.properties"), LOG4J.replace("LEVEL", "INFO"))?;

@@ -119,17 +119,24 @@ pub(super) fn check(file: &TextFile) -> Vec<Finding> {
 
 /// `thread::spawn` is ours or the standard library's; the `use` lines tell.
 fn bare_thread_spawn(path: &str, code: &str) -> Vec<Finding> {
-    let imports_std = code.lines().any(|line| {
-        let line = line.trim();
-        line.starts_with("use std::thread")
-            || (line.starts_with("use std::{") && find_word(line, "thread").next().is_some())
-    });
-    if !imports_std {
-        return Vec::new();
+    let finding = |offset, what: &str| Finding::new(path, line_of(code, offset), format!("`{what}`: {THREADS}"));
+    let mut findings = Vec::new();
+    let mut module_imported = false;
+    for (offset, _) in code.match_indices("use std::") {
+        let import = code[offset..].split(';').next().unwrap_or_default();
+        // One name stands right behind `thread::`, several in braces.
+        let names = |word: &str| find_word(import, word).next().is_some() || import.ends_with(&format!("::{word}"));
+        if !names("thread") && !import.starts_with("use std::thread::") {
+            continue;
+        }
+        module_imported |= names("self") || !import.contains("thread::");
+        let starters = ["spawn", "Builder", "scope"].into_iter();
+        findings.extend(starters.filter(|word| names(word)).map(|word| finding(offset, word)));
     }
-    find_word(code, "thread::spawn")
-        .map(|offset| Finding::new(path, line_of(code, offset), format!("`thread::spawn`: {THREADS}")))
-        .collect()
+    if module_imported {
+        findings.extend(find_word(code, "thread::spawn").map(|offset| finding(offset, "thread::spawn")));
+    }
+    findings
 }
 
 fn is_in(path: &str, folders: &[&str]) -> bool {
@@ -256,6 +263,10 @@ mod tests {
         assert_banned(CORE, "let a = std::thread::spawn(f);");
         assert_banned(CORE, "let a = thread::Builder::new();");
         assert_banned("crates/stream-kafka/src/a.rs", "use std::thread; fn f() { thread::spawn(g); }");
+        assert_banned(CORE, "use std::thread::{JoinHandle, spawn};");
+        assert_banned(CORE, "use std::thread::scope;");
+        assert_banned(CORE, "use std::{sync::Arc, thread}; fn f() { thread::spawn(g); }");
+        assert_allowed(CORE, "use std::thread::JoinHandle; use crate::thread; fn f() { thread::spawn(g); }");
         assert_allowed("crates/stream-core/src/thread.rs", "let a = std::thread::Builder::new();");
         assert_allowed("crates/stream-kafka/src/a.rs", "use stream_core::thread; fn f() { thread::spawn(g); }");
         assert_allowed(CORE, "crate::thread::spawn(name, f);");
