@@ -194,8 +194,9 @@ fn stop(dir: &Path, only: Option<u16>, kill: bool) -> Result<u8> {
     let chosen = choose(&cluster, only)?;
     let grace = if kill { Duration::ZERO } else { STOP_GRACE };
     let politely = cluster.stop(&chosen, grace) || kill;
+    let who = only.map_or(String::new(), |id| format!("broker {id} of "));
     let how = if politely { "" } else { "; it had to be killed" };
-    println!("kafka {} is stopped{how}: {}", cluster.version, describe(&cluster));
+    println!("{who}kafka {} is stopped{how}: {}", cluster.version, describe(&cluster));
     Ok(0)
 }
 
@@ -203,7 +204,8 @@ fn start(dir: &Path, only: Option<u16>) -> Result<u8> {
     let cluster = existing(dir)?;
     let _lock = lock(dir)?;
     cluster.start(&jars(&cluster.version)?, &choose(&cluster, only)?)?;
-    println!("kafka {} is up: {}", cluster.version, describe(&cluster));
+    let who = only.map_or(String::new(), |id| format!("broker {id} of "));
+    println!("{who}kafka {} is up: {}", cluster.version, describe(&cluster));
     Ok(0)
 }
 
