@@ -27,11 +27,7 @@ const OWN_OPTIONS: [&str; 3] = ["conf", "profile", "set"];
 
 /// Reads the arguments (without the program's name). `known` are keys that may be given without
 /// a dot in them, such as `--parallelism 2`.
-pub(crate) fn parse(
-    arguments: &[String],
-    known: &BTreeSet<String>,
-    problems: &mut Vec<Problem>,
-) -> Arguments {
+pub(crate) fn parse(arguments: &[String], known: &BTreeSet<String>, problems: &mut Vec<Problem>) -> Arguments {
     let mut reader = Reader {
         rest: arguments.iter().map(String::as_str).peekable(),
         known,
@@ -56,20 +52,10 @@ struct Reader<'a, I: Iterator<Item = &'a str>> {
 
 impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
     fn argument(&mut self, argument: &'a str) {
-        let Some(option) = argument
-            .strip_prefix("--")
-            .filter(|option| !option.is_empty())
-        else {
-            let shown = if self.after_secret {
-                crate::source::MASK
-            } else {
-                argument
-            };
+        let Some(option) = argument.strip_prefix("--").filter(|option| !option.is_empty()) else {
+            let shown = if self.after_secret { crate::source::MASK } else { argument };
             let hint = "write `--conf FILE`, `--set KEY=VALUE` or `--KEY VALUE`; quote values with blanks in them";
-            return self.problem(
-                format!("unexpected argument `{}`", crate::value::shown(shown)),
-                hint,
-            );
+            return self.problem(format!("unexpected argument `{}`", crate::value::shown(shown)), hint);
         };
         let (name, attached) = match option.split_once('=') {
             Some((name, value)) => (name, Some(value)),
@@ -83,18 +69,14 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
                 None => self.missing(name, "NAME"),
             },
             "set" => self.set(attached),
-            _ if name.contains('.') || self.known.contains(name) => {
-                match self.value(name, attached) {
-                    Some(value) => self.setting(name, value, format!("--{name}")),
-                    None => self.missing(name, "VALUE"),
-                }
-            }
+            _ if name.contains('.') || self.known.contains(name) => match self.value(name, attached) {
+                Some(value) => self.setting(name, value, format!("--{name}")),
+                None => self.missing(name, "VALUE"),
+            },
             _ => {
                 // Its value must not be taken for an argument of its own.
                 self.after_secret = is_secret_key(name);
-                if attached.is_none()
-                    && self.rest.peek().is_some_and(|next| !next.starts_with("--"))
-                {
+                if attached.is_none() && self.rest.peek().is_some_and(|next| !next.starts_with("--")) {
                     self.rest.next();
                 }
                 let known = self.known.iter().map(String::as_str).chain(OWN_OPTIONS);
@@ -102,10 +84,7 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
                     Some(nearest) => format!("did you mean `--{nearest}`?"),
                     None => format!("a key without a dot is set with `--set {name}=VALUE`"),
                 };
-                self.problem(
-                    format!("unknown option `--{}`", crate::value::shown(name)),
-                    hint,
-                );
+                self.problem(format!("unknown option `--{}`", crate::value::shown(name)), hint);
             }
         }
     }
@@ -137,17 +116,11 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
         self.after_secret = is_secret_key(key);
         let origin = Origin::Argument(argument);
         if let Some(fault) = key::fault(key) {
-            let problem = Problem::new(fault)
-                .with_origin(origin)
-                .with_hint("write `--set KEY=VALUE`");
+            let problem = Problem::new(fault).with_origin(origin).with_hint("write `--set KEY=VALUE`");
             self.problems.push(problem);
             return;
         }
-        self.result.settings.push(Setting {
-            key: key.to_owned(),
-            value: value.to_owned(),
-            origin,
-        });
+        self.result.settings.push(Setting { key: key.to_owned(), value: value.to_owned(), origin });
     }
 
     fn value(&mut self, _name: &str, attached: Option<&'a str>) -> Option<&'a str> {
@@ -155,17 +128,11 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
     }
 
     fn missing(&mut self, name: &str, what: &str) {
-        let hint = format!(
-            "write `--{name} {what}`; a value that begins with `--` is written `--{name}=…`"
-        );
+        let hint = format!("write `--{name} {what}`; a value that begins with `--` is written `--{name}=…`");
         self.problem(format!("the option `--{name}` has no value"), hint);
     }
 
     fn problem(&mut self, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(
-            Problem::new(message)
-                .with_origin(Origin::Argument("arguments".to_owned()))
-                .with_hint(hint),
-        );
+        self.problems.push(Problem::new(message).with_origin(Origin::Argument("arguments".to_owned())).with_hint(hint));
     }
 }

@@ -58,54 +58,33 @@ pub struct ConfigurationBuilder {
 impl std::fmt::Debug for ConfigurationBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Sources that have not been read yet hold secrets in clear.
-        f.debug_struct("ConfigurationBuilder")
-            .finish_non_exhaustive()
+        f.debug_struct("ConfigurationBuilder").finish_non_exhaustive()
     }
 }
 
 enum FileSource {
-    Path {
-        path: PathBuf,
-        optional: bool,
-    },
-    Text {
-        name: String,
-        format: Format,
-        text: String,
-    },
+    Path { path: PathBuf, optional: bool },
+    Text { name: String, format: Format, text: String },
 }
 
 impl ConfigurationBuilder {
     /// Adds defaults of the program, below every other layer; a later one replaces an earlier.
-    pub fn defaults<K: Into<String>, V: Into<String>>(
-        mut self,
-        pairs: impl IntoIterator<Item = (K, V)>,
-    ) -> Self {
-        self.defaults.extend(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.into(), value.into())),
-        );
+    pub fn defaults<K: Into<String>, V: Into<String>>(mut self, pairs: impl IntoIterator<Item = (K, V)>) -> Self {
+        self.defaults.extend(pairs.into_iter().map(|(key, value)| (key.into(), value.into())));
         self
     }
 
     /// Adds a file that must exist. Its extension says the format.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        self.files.push(FileSource::Path {
-            path,
-            optional: false,
-        });
+        self.files.push(FileSource::Path { path, optional: false });
         self
     }
 
     /// Adds a file that need not exist.
     pub fn optional_file(mut self, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        self.files.push(FileSource::Path {
-            path,
-            optional: true,
-        });
+        self.files.push(FileSource::Path { path, optional: true });
         self
     }
 
@@ -117,17 +96,8 @@ impl ConfigurationBuilder {
 
     /// Adds a text as if it were a file called `name`. Relative paths in `${file:…}` start from
     /// the folder of `name`.
-    pub fn text(
-        mut self,
-        name: impl Into<String>,
-        format: Format,
-        text: impl Into<String>,
-    ) -> Self {
-        self.files.push(FileSource::Text {
-            name: name.into(),
-            format,
-            text: text.into(),
-        });
+    pub fn text(mut self, name: impl Into<String>, format: Format, text: impl Into<String>) -> Self {
+        self.files.push(FileSource::Text { name: name.into(), format, text: text.into() });
         self
     }
 
@@ -158,8 +128,7 @@ impl ConfigurationBuilder {
                     self.environment.insert(name, value);
                 }
                 Err(_) if name.starts_with("STREAM__") => {
-                    let problem = Problem::new("the value is not UTF-8 text")
-                        .with_origin(Origin::Environment(name));
+                    let problem = Problem::new("the value is not UTF-8 text").with_origin(Origin::Environment(name));
                     self.problems.push(problem.with_hint("set it to text"));
                 }
                 Err(_) => {}
@@ -185,8 +154,7 @@ impl ConfigurationBuilder {
                 Ok(argument) => self.arguments.push(argument),
                 Err(_) => {
                     let problem = Problem::new("an argument of the command line is not UTF-8 text");
-                    self.problems
-                        .push(problem.with_hint("put the value into a file"));
+                    self.problems.push(problem.with_hint("put the value into a file"));
                 }
             }
         }
@@ -214,21 +182,11 @@ impl ConfigurationBuilder {
     /// keys given twice, substitutions that fail, options nobody knows.
     pub fn build(mut self) -> Result<Configuration, Error> {
         let mut problems = std::mem::take(&mut self.problems);
-        let Arguments {
-            files,
-            profile,
-            settings,
-        } = arguments::parse(&self.arguments, &self.known, &mut problems);
+        let Arguments { files, profile, settings } = arguments::parse(&self.arguments, &self.known, &mut problems);
         if let Some(path) = self.default_file.take().filter(|_| files.is_empty()) {
-            self.files.push(FileSource::Path {
-                path,
-                optional: true,
-            });
+            self.files.push(FileSource::Path { path, optional: true });
         }
-        let of_arguments = files.into_iter().map(|path| FileSource::Path {
-            path: path.into(),
-            optional: false,
-        });
+        let of_arguments = files.into_iter().map(|path| FileSource::Path { path: path.into(), optional: false });
         self.files.extend(of_arguments);
 
         let mut layers = vec![pairs(&self.defaults, &Origin::Default, &mut problems)];
@@ -262,27 +220,15 @@ impl ConfigurationBuilder {
     fn read_file(&self, path: &Path, problems: &mut Vec<Problem>) -> Option<Layer> {
         let name = path.display().to_string();
         let Some(format) = Format::of_path(path) else {
-            let problem = Problem::new(format!(
-                "cannot tell the format of `{name}` by its extension"
-            ));
+            let problem = Problem::new(format!("cannot tell the format of `{name}` by its extension"));
             problems.push(problem.with_hint("name it .yml, .yaml, .json, .toml or .properties"));
             return None;
         };
         match text::read(path) {
-            Ok(text) => Some(layer::parse(
-                &name,
-                format,
-                &text,
-                &self.surroundings(path),
-                problems,
-            )),
+            Ok(text) => Some(layer::parse(&name, format, &text, &self.surroundings(path), problems)),
             Err(reason) => {
-                let problem = Problem::new(format!(
-                    "cannot read the configuration file `{name}`: {reason}"
-                ));
-                problems.push(
-                    problem.with_hint("check the path; another one is given with `--conf FILE`"),
-                );
+                let problem = Problem::new(format!("cannot read the configuration file `{name}`: {reason}"));
+                problems.push(problem.with_hint("check the path; another one is given with `--conf FILE`"));
                 None
             }
         }
@@ -298,15 +244,8 @@ impl ConfigurationBuilder {
     /// Reads the profile's file beside every file. It may be missing beside some of them, but not
     /// beside all.
     fn read_profile(&self, profile: &str, layers: &mut Vec<Layer>, problems: &mut Vec<Problem>) {
-        if profile.is_empty()
-            || !profile
-                .chars()
-                .all(|c| c.is_alphanumeric() || "._-".contains(c))
-        {
-            let problem = Problem::new(format!(
-                "`{}` cannot be the name of a profile",
-                crate::value::shown(profile)
-            ));
+        if profile.is_empty() || !profile.chars().all(|c| c.is_alphanumeric() || "._-".contains(c)) {
+            let problem = Problem::new(format!("`{}` cannot be the name of a profile", crate::value::shown(profile)));
             return problems.push(problem.with_hint("use letters, digits, `.`, `_` and `-`"));
         }
         let mut tried = Vec::new();
@@ -318,61 +257,39 @@ impl ConfigurationBuilder {
             let candidates = ['-', '.'].map(|separator| profile_path(path, separator, profile));
             match candidates.each_ref().map(|candidate| candidate.exists()) {
                 [true, true] => {
-                    let [first, second] =
-                        candidates.each_ref().map(|candidate| candidate.display());
-                    let message =
-                        format!("the profile `{profile}` has two files: `{first}` and `{second}`");
+                    let [first, second] = candidates.each_ref().map(|candidate| candidate.display());
+                    let message = format!("the profile `{profile}` has two files: `{first}` and `{second}`");
                     problems.push(Problem::new(message).with_hint("keep one of the two"));
                     found = true;
                 }
                 [first, second] => {
-                    let existing = candidates
-                        .iter()
-                        .zip([first, second])
-                        .filter(|(_, exists)| *exists);
+                    let existing = candidates.iter().zip([first, second]).filter(|(_, exists)| *exists);
                     for (candidate, _) in existing {
                         found = true;
                         layers.extend(self.read_file(candidate, problems));
                     }
                 }
             }
-            tried.extend(
-                candidates
-                    .iter()
-                    .map(|candidate| format!("`{}`", candidate.display())),
-            );
+            tried.extend(candidates.iter().map(|candidate| format!("`{}`", candidate.display())));
         }
         if !found {
-            let tried = if tried.is_empty() {
-                "no file to look beside".to_owned()
-            } else {
-                tried.join(", ")
-            };
-            let problem = Problem::new(format!(
-                "the profile `{profile}` has no file; looked for {tried}"
-            ));
+            let tried = if tried.is_empty() { "no file to look beside".to_owned() } else { tried.join(", ") };
+            let problem = Problem::new(format!("the profile `{profile}` has no file; looked for {tried}"));
             problems.push(problem.with_hint("create one of them, or leave out the profile"));
         }
     }
 
-    fn arguments_layer(
-        &self,
-        settings: Vec<arguments::Setting>,
-        problems: &mut Vec<Problem>,
-    ) -> Layer {
+    fn arguments_layer(&self, settings: Vec<arguments::Setting>, problems: &mut Vec<Problem>) -> Layer {
         let mut layer = Layer::default();
         let surroundings = self.surroundings(Path::new(""));
         for setting in settings {
             match surroundings.substitute(&setting.value) {
                 Ok(value) => {
-                    let entry = Entry::new(Value::Text(value.text), setting.origin)
-                        .marked_secret(value.secret);
+                    let entry = Entry::new(Value::Text(value.text), setting.origin).marked_secret(value.secret);
                     layer.insert(&setting.key, entry);
                 }
                 Err(failure) => {
-                    let problem = Problem::new(failure.message)
-                        .with_key(setting.key)
-                        .with_origin(setting.origin);
+                    let problem = Problem::new(failure.message).with_key(setting.key).with_origin(setting.origin);
                     problems.push(problem.with_hint(failure.hint));
                 }
             }
@@ -393,13 +310,10 @@ fn pairs(pairs: &[(String, String)], origin: &Origin, problems: &mut Vec<Problem
     for (key, value) in pairs {
         if let Some(fault) = key::fault(key) {
             let problem = Problem::new(fault).with_origin(origin.clone());
-            problems.push(
-                problem.with_hint("this is a mistake in the program, not in its configuration"),
-            );
+            problems.push(problem.with_hint("this is a mistake in the program, not in its configuration"));
             continue;
         }
-        let entry = Entry::new(Value::Text(value.clone()), origin.clone())
-            .marked_secret(is_secret_key(key));
+        let entry = Entry::new(Value::Text(value.clone()), origin.clone()).marked_secret(is_secret_key(key));
         layer.insert(key, entry);
     }
     layer

@@ -29,12 +29,7 @@ const UNITS: [Unit; 5] = [
 /// # Ok::<(), stream_conf::byte_size::ByteSizeError>(())
 /// ```
 pub fn parse(text: &str) -> Result<u64, ByteSizeError> {
-    let bytes = quantity::parse(
-        text,
-        &UNITS,
-        "a size",
-        "write a size such as `64 mb`, `1 gb` or `4096`",
-    )?;
+    let bytes = quantity::parse(text, &UNITS, "a size", "write a size such as `64 mb`, `1 gb` or `4096`")?;
     u64::try_from(bytes).map_err(|_| ByteSizeError::too_large(text, "a size"))
 }
 
@@ -53,13 +48,7 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, expected) in [
-            ("64 mb", 64 << 20),
-            ("1GiB", 1 << 30),
-            ("4096", 4096),
-            ("2k", 2048),
-            ("0 b", 0),
-        ] {
+        for (text, expected) in [("64 mb", 64 << 20), ("1GiB", 1 << 30), ("4096", 4096), ("2k", 2048), ("0 b", 0)] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
         for text in ["", "mb", "1.5 mb", "-1", "1 pb", "99999999999 tb"] {

@@ -33,9 +33,7 @@ impl Configuration {
     }
 
     pub(crate) fn new(merged: Merged) -> Self {
-        Self {
-            merged: Arc::new(merged),
-        }
+        Self { merged: Arc::new(merged) }
     }
 
     /// The value of a full key.
@@ -54,16 +52,11 @@ impl Configuration {
         let entries = self.merged.entries.iter();
         if prefix == "app" {
             let own = entries.filter(|(_, entry)| entry.is_under_app());
-            return Section::new(
-                "",
-                own.map(|(key, entry)| (key.clone(), entry.clone()))
-                    .collect(),
-            );
+            return Section::new("", own.map(|(key, entry)| (key.clone(), entry.clone())).collect());
         }
         let prefix = canonical(prefix).0;
-        let inside: BTreeMap<String, Entry> = entries
-            .filter_map(|(key, entry)| Some((below(key, prefix)?.to_owned(), entry.clone())))
-            .collect();
+        let inside: BTreeMap<String, Entry> =
+            entries.filter_map(|(key, entry)| Some((below(key, prefix)?.to_owned(), entry.clone()))).collect();
         Section::new(prefix, inside)
     }
 
@@ -90,9 +83,7 @@ impl Configuration {
         }
         let inside = self.section(key);
         if !inside.is_empty() {
-            let explained = inside
-                .iter()
-                .map(|(name, entry)| self.explain_entry(&inside.full_key(name), entry));
+            let explained = inside.iter().map(|(name, entry)| self.explain_entry(&inside.full_key(name), entry));
             return explained.collect::<Vec<_>>().join("\n");
         }
         match did_you_mean(key, self.keys()) {
@@ -103,11 +94,7 @@ impl Configuration {
 
     /// [`explain`](Self::explain) for every key.
     pub fn explain_all(&self) -> String {
-        let explained = self
-            .merged
-            .entries
-            .iter()
-            .map(|(key, entry)| self.explain_entry(key, entry));
+        let explained = self.merged.entries.iter().map(|(key, entry)| self.explain_entry(key, entry));
         explained.collect::<Vec<_>>().join("\n")
     }
 
@@ -115,12 +102,7 @@ impl Configuration {
         let mut text = format!("{key} = {}\n  from {}", entry.shown(), entry.origin());
         for lower in self.merged.overridden.get(key).into_iter().flatten() {
             // Writing to a string cannot fail.
-            let _ = write!(
-                text,
-                "\n  overrides {} from {}",
-                lower.shown(),
-                lower.origin()
-            );
+            let _ = write!(text, "\n  overrides {} from {}", lower.shown(), lower.origin());
         }
         text
     }
@@ -149,11 +131,8 @@ impl Configuration {
     pub fn check_claimed(&self, claimed: &[&str]) -> Result<(), Error> {
         let first = |key: &str| key.split('.').next().unwrap_or_default().to_owned();
         let unclaimed = self.merged.entries.iter().filter(|(key, entry)| {
-            let is_claimed = claimed
-                .iter()
-                .any(|claim| key == claim || below(key, claim).is_some());
-            let is_own =
-                entry.is_under_app() && !claimed.iter().any(|claim| first(claim) == first(key));
+            let is_claimed = claimed.iter().any(|claim| key == claim || below(key, claim).is_some());
+            let is_own = entry.is_under_app() && !claimed.iter().any(|claim| first(claim) == first(key));
             !is_claimed && !is_own
         });
         Error::check(unclaimed.map(|(key, entry)| unclaimed_problem(key, entry, claimed)))
@@ -162,19 +141,12 @@ impl Configuration {
 
 /// Compares the beginning of `key` with each claimed key of as many parts.
 fn unclaimed_problem(key: &str, entry: &Entry, claimed: &[&str]) -> Problem {
-    let dots: Vec<usize> = key
-        .match_indices('.')
-        .map(|(at, _)| at)
-        .chain([key.len()])
-        .collect();
+    let dots: Vec<usize> = key.match_indices('.').map(|(at, _)| at).chain([key.len()]).collect();
     let mut beginnings: Vec<&str> = dots.into_iter().map(|at| &key[..at]).collect();
     beginnings.truncate(4);
     for beginning in beginnings.iter().rev() {
         let parts = beginning.matches('.').count();
-        let same = claimed
-            .iter()
-            .copied()
-            .filter(|claim| claim.matches('.').count() == parts);
+        let same = claimed.iter().copied().filter(|claim| claim.matches('.').count() == parts);
         if did_you_mean(beginning, same.clone()).is_some() {
             return Problem::unknown_key(key, entry, beginning, &same.collect::<Vec<_>>());
         }

@@ -17,22 +17,8 @@ use crate::quantity::{self, Unit};
 
 const UNITS: [Unit; 7] = [
     Unit::new(&["ns", "nano", "nanos", "nanosecond", "nanoseconds"], 1),
-    Unit::new(
-        &[
-            "us",
-            "µs",
-            "μs",
-            "micro",
-            "micros",
-            "microsecond",
-            "microseconds",
-        ],
-        1_000,
-    ),
-    Unit::new(
-        &["", "ms", "milli", "millis", "millisecond", "milliseconds"],
-        1_000_000,
-    ),
+    Unit::new(&["us", "µs", "μs", "micro", "micros", "microsecond", "microseconds"], 1_000),
+    Unit::new(&["", "ms", "milli", "millis", "millisecond", "milliseconds"], 1_000_000),
     Unit::new(&["s", "sec", "secs", "second", "seconds"], 1_000_000_000),
     Unit::new(&["m", "min", "mins", "minute", "minutes"], 60_000_000_000),
     Unit::new(&["h", "hour", "hours"], 3_600_000_000_000),
@@ -53,19 +39,11 @@ const UNITS: [Unit; 7] = [
 /// # Ok::<(), stream_conf::duration::DurationError>(())
 /// ```
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
-    let nanos = quantity::parse(
-        text,
-        &UNITS,
-        "a duration",
-        "write a duration such as `10s`, `500 ms` or `1 min`",
-    )?;
+    let nanos = quantity::parse(text, &UNITS, "a duration", "write a duration such as `10s`, `500 ms` or `1 min`")?;
     let seconds = u64::try_from(nanos / 1_000_000_000);
     match seconds {
         // The remainder of a division by 10^9 fits.
-        Ok(seconds) => Ok(Duration::new(
-            seconds,
-            u32::try_from(nanos % 1_000_000_000).unwrap_or(0),
-        )),
+        Ok(seconds) => Ok(Duration::new(seconds, u32::try_from(nanos % 1_000_000_000).unwrap_or(0))),
         Err(_) => Err(DurationError::too_large(text, "a duration")),
     }
 }
@@ -97,15 +75,8 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap(), expected, "{text}");
         }
-        for text in [
-            "",
-            "s",
-            "-1",
-            "1.5s",
-            "10 fortnights",
-            "1h 30min",
-            "99999999999999999999999999999999999999999 d",
-        ] {
+        for text in ["", "s", "-1", "1.5s", "10 fortnights", "1h 30min", "99999999999999999999999999999999999999999 d"]
+        {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse("340282366920938463463374607431768211455 ns").is_err());

@@ -32,10 +32,7 @@ pub(crate) struct KnownNames {
 }
 
 impl KnownNames {
-    pub(crate) fn new<'k>(
-        layers: &'k [Layer],
-        registered: impl IntoIterator<Item = &'k str>,
-    ) -> Self {
+    pub(crate) fn new<'k>(layers: &'k [Layer], registered: impl IntoIterator<Item = &'k str>) -> Self {
         let mut names = Self::default();
         for key in layers.iter().flat_map(|layer| layer.entries.keys()) {
             add(&mut names.full, key);
@@ -81,17 +78,10 @@ impl KnownNames {
         for end in (1..=parts.len()).rev() {
             if let Some(section) = single(&self.sections, &fold(&parts[..end].join("_"))) {
                 let rest = parts[end..].iter().map(|part| plain(part));
-                return std::iter::once(section.to_owned())
-                    .chain(rest)
-                    .collect::<Vec<_>>()
-                    .join(".");
+                return std::iter::once(section.to_owned()).chain(rest).collect::<Vec<_>>().join(".");
             }
         }
-        parts
-            .iter()
-            .map(|part| plain(part))
-            .collect::<Vec<_>>()
-            .join(".")
+        parts.iter().map(|part| plain(part)).collect::<Vec<_>>().join(".")
     }
 }
 
@@ -102,11 +92,7 @@ fn add(names: &mut BTreeMap<String, BTreeSet<String>>, key: &str) {
 /// The spelling of a fold, if there is exactly one.
 fn single<'n>(names: &'n BTreeMap<String, BTreeSet<String>>, folded: &str) -> Option<&'n str> {
     let spellings = names.get(folded)?;
-    if spellings.len() == 1 {
-        spellings.first().map(String::as_str)
-    } else {
-        None
-    }
+    if spellings.len() == 1 { spellings.first().map(String::as_str) } else { None }
 }
 
 fn plain(part: &str) -> String {
@@ -114,11 +100,7 @@ fn plain(part: &str) -> String {
 }
 
 /// The layer of all variables that begin with `STREAM__`. Empty ones count as not set.
-pub(crate) fn layer(
-    environment: &BTreeMap<String, String>,
-    names: &KnownNames,
-    problems: &mut Vec<Problem>,
-) -> Layer {
+pub(crate) fn layer(environment: &BTreeMap<String, String>, names: &KnownNames, problems: &mut Vec<Problem>) -> Layer {
     let mut layer = Layer::default();
     for (variable, value) in environment {
         let Some(name) = variable.strip_prefix(PREFIX) else {
@@ -167,46 +149,16 @@ mod tests {
             "kafka.source.my-clicks.group.id",
             "kafka.source.kafka1.bootstrap.servers",
         ];
-        let known = [
-            "topic",
-            "group.id",
-            "auto.offset.reset",
-            "on_bad_record",
-            "start.from.timestamp",
-        ];
+        let known = ["topic", "group.id", "auto.offset.reset", "on_bad_record", "start.from.timestamp"];
         for (variable, expected) in [
-            (
-                "KAFKA__SOURCE__KAFKA1__BOOTSTRAP_SERVERS",
-                "kafka.source.kafka1.bootstrap.servers",
-            ),
-            (
-                "KAFKA__SOURCE__MY_ORDERS__TOPIC",
-                "kafka.source.My_Orders.topic",
-            ),
-            (
-                "KAFKA__SOURCE__MY_ORDERS__AUTO_OFFSET_RESET",
-                "kafka.source.My_Orders.auto.offset.reset",
-            ),
-            (
-                "KAFKA__SOURCE__MY_CLICKS__ON_BAD_RECORD",
-                "kafka.source.my-clicks.on_bad_record",
-            ),
-            (
-                "KAFKA__SOURCE__MY_CLICKS__START__FROM__TIMESTAMP",
-                "kafka.source.my-clicks.start.from.timestamp",
-            ),
-            (
-                "KAFKA__SOURCE__MY_CLICKS__START_FROM_TIMESTAMP",
-                "kafka.source.my-clicks.start.from.timestamp",
-            ),
-            (
-                "KAFKA__SOURCE__NEW_ONE__TOPIC",
-                "kafka.source.new.one.topic",
-            ),
-            (
-                "KAFKA__SOURCE__MY_ORDERS__NO_SUCH_KEY",
-                "kafka.source.My_Orders.no.such.key",
-            ),
+            ("KAFKA__SOURCE__KAFKA1__BOOTSTRAP_SERVERS", "kafka.source.kafka1.bootstrap.servers"),
+            ("KAFKA__SOURCE__MY_ORDERS__TOPIC", "kafka.source.My_Orders.topic"),
+            ("KAFKA__SOURCE__MY_ORDERS__AUTO_OFFSET_RESET", "kafka.source.My_Orders.auto.offset.reset"),
+            ("KAFKA__SOURCE__MY_CLICKS__ON_BAD_RECORD", "kafka.source.my-clicks.on_bad_record"),
+            ("KAFKA__SOURCE__MY_CLICKS__START__FROM__TIMESTAMP", "kafka.source.my-clicks.start.from.timestamp"),
+            ("KAFKA__SOURCE__MY_CLICKS__START_FROM_TIMESTAMP", "kafka.source.my-clicks.start.from.timestamp"),
+            ("KAFKA__SOURCE__NEW_ONE__TOPIC", "kafka.source.new.one.topic"),
+            ("KAFKA__SOURCE__MY_ORDERS__NO_SUCH_KEY", "kafka.source.My_Orders.no.such.key"),
             ("parallelism", "parallelism"),
         ] {
             assert_eq!(mapped(&lower, &known, variable), expected, "{variable}");
@@ -216,9 +168,6 @@ mod tests {
     #[test]
     fn ambiguity_falls_back_to_dots() {
         assert_eq!(mapped(&["s.a-b", "s.a_b"], &[], "S__A_B"), "s.a.b");
-        assert_eq!(
-            mapped(&[], &["max-poll", "max_poll"], "S__MAX_POLL"),
-            "s.max.poll"
-        );
+        assert_eq!(mapped(&[], &["max-poll", "max_poll"], "S__MAX_POLL"), "s.max.poll");
     }
 }

@@ -101,22 +101,24 @@ pub(crate) struct RawScalar {
 pub(crate) struct Fault {
     pub(crate) message: String,
     pub(crate) span: Span,
-    pub(crate) key: Option<String>,
-    pub(crate) hint: String,
+    pub(crate) key: Option<Box<str>>,
+    /// The whole value that the fault is in; hidden when the key is secret.
+    pub(crate) value: Span,
+    pub(crate) hint: &'static str,
 }
 
 impl Fault {
-    fn new(message: impl Into<String>, span: Span, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            span,
-            key: None,
-            hint: hint.into(),
-        }
+    fn new(message: impl Into<String>, span: Span, hint: &'static str) -> Self {
+        Self { message: message.into(), span, key: None, value: span, hint }
+    }
+
+    fn within(mut self, value: Span) -> Self {
+        self.value = value;
+        self
     }
 
     fn with_key(mut self, key: &str) -> Self {
-        self.key = Some(key.to_owned());
+        self.key = Some(key.into());
         self
     }
 
@@ -134,9 +136,5 @@ fn join(prefix: &str, name: &str, span: Span) -> Result<String, Fault> {
     if let Some(fault) = key::fault(name) {
         return Err(Fault::new(fault, span, "name the key"));
     }
-    if prefix.is_empty() {
-        Ok(name.to_owned())
-    } else {
-        Ok(format!("{prefix}.{name}"))
-    }
+    if prefix.is_empty() { Ok(name.to_owned()) } else { Ok(format!("{prefix}.{name}")) }
 }

@@ -61,10 +61,7 @@ pub(crate) fn fault(key: &str) -> Option<&'static str> {
 /// assert_eq!(did_you_mean("bootstrap_server", known), Some("bootstrap.servers"));
 /// assert_eq!(did_you_mean("colour", known), None);
 /// ```
-pub fn did_you_mean<'c>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'c str>,
-) -> Option<&'c str> {
+pub fn did_you_mean<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
     let folded = fold(word);
     let length = folded.chars().count();
     let mut best: Option<(usize, &str)> = None;
@@ -85,12 +82,7 @@ mod tests {
 
     #[test]
     fn near_words() {
-        let known = [
-            "topic",
-            "group.id",
-            "auto.offset.reset",
-            "enable.auto.commit",
-        ];
+        let known = ["topic", "group.id", "auto.offset.reset", "enable.auto.commit"];
         for (word, expected) in [
             ("topci", Some("topic")),
             ("groupid", Some("group.id")),

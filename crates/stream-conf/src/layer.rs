@@ -30,9 +30,7 @@ impl Layer {
     /// Adds a value that did not come from a file; gives the entry it replaces.
     pub(crate) fn insert(&mut self, key: &str, entry: Entry) -> Option<Entry> {
         let (key, under_app) = key::canonical(key);
-        let entry = entry
-            .marked_secret(is_secret_key(key))
-            .marked_under_app(under_app);
+        let entry = entry.marked_secret(is_secret_key(key)).marked_under_app(under_app);
         self.entries.insert(key.to_owned(), entry)
     }
 }
@@ -59,27 +57,15 @@ pub(crate) fn parse(
         }
     };
     let Document { items, faults } = document;
-    let mut secrets: Vec<Span> = items
-        .iter()
-        .filter(|item| is_secret_key(&item.key))
-        .map(|item| item.span)
-        .collect();
-    let faulty = faults
-        .iter()
-        .filter(|fault| fault.key.as_deref().is_some_and(is_secret_key));
-    secrets.extend(faulty.map(|fault| fault.span));
+    let mut secrets: Vec<Span> = items.iter().filter(|item| is_secret_key(&item.key)).map(|item| item.span).collect();
+    let faulty = faults.iter().filter(|fault| fault.key.as_deref().is_some_and(is_secret_key));
+    secrets.extend(faulty.map(|fault| fault.value));
     let source = Arc::new(SourceText::parsed(name, text, secrets));
     for fault in faults {
         let span = fault.span;
         problems.push(fault.problem().at(&source, span));
     }
-    let mut reader = FileReader {
-        source,
-        surroundings,
-        problems,
-        layer: Layer::default(),
-        seen: BTreeMap::new(),
-    };
+    let mut reader = FileReader { source, surroundings, problems, layer: Layer::default(), seen: BTreeMap::new() };
     items.into_iter().for_each(|item| reader.item(item));
     reader.layer
 }
@@ -87,18 +73,11 @@ pub(crate) fn parse(
 /// A parser's message may quote the text it stumbled over; if that line is masked, so is the
 /// message.
 fn without_hidden_words(problem: Problem) -> Problem {
-    let masked = problem
-        .snippet()
-        .is_some_and(|line| line.contains(crate::source::MASK));
+    let masked = problem.snippet().is_some_and(|line| line.contains(crate::source::MASK));
     if !masked {
         return problem;
     }
-    let head = problem
-        .message()
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let head = problem.message().split(':').next().unwrap_or_default().to_owned();
     problem.with_message(head)
 }
 
@@ -129,24 +108,15 @@ impl FileReader<'_> {
             self.problems.push(problem);
             return;
         }
-        self.seen
-            .insert(key.clone(), (item.key.clone(), item.key_span));
+        self.seen.insert(key.clone(), (item.key.clone(), item.key_span));
         let mut from_file = false;
         let value = match self.value(&item, &mut from_file) {
             Ok(Some(value)) => value,
             Ok(None) => return,
             Err(problem) => return self.problems.push(problem.with_key(key)),
         };
-        let origin = Origin::File {
-            name: self.source.name().clone(),
-            line: item.span.line,
-            column: item.span.column,
-        };
-        let place = Place {
-            source: self.source.clone(),
-            value: item.span,
-            key: item.key_span,
-        };
+        let origin = Origin::File { name: self.source.name().clone(), line: item.span.line, column: item.span.column };
+        let place = Place { source: self.source.clone(), value: item.span, key: item.key_span };
         let entry = Entry::new(value, origin)
             .with_place(place)
             .marked_secret(from_file || is_secret_key(&key))
@@ -160,16 +130,13 @@ impl FileReader<'_> {
                 *from_file |= secret;
                 Ok((!text.is_empty() || !scalar.plain).then_some(text))
             }
-            Err(failure) => Err(Problem::new(failure.message)
-                .at(&self.source, item.span)
-                .with_hint(failure.hint)),
+            Err(failure) => Err(Problem::new(failure.message).at(&self.source, item.span).with_hint(failure.hint)),
         };
         match &item.value {
             RawValue::Absent => Ok(None),
             RawValue::Scalar(scalar) => Ok(substitute(scalar)?.map(Value::Text)),
             RawValue::List(scalars) => {
-                let items: Result<Vec<Option<String>>, Problem> =
-                    scalars.iter().map(substitute).collect();
+                let items: Result<Vec<Option<String>>, Problem> = scalars.iter().map(substitute).collect();
                 Ok(Some(Value::List(items?.into_iter().flatten().collect())))
             }
         }
@@ -190,33 +157,22 @@ pub(crate) fn merge(layers: &[Layer]) -> Result<Merged, Error> {
     for (index, layer) in layers.iter().enumerate() {
         figment = figment.merge(Flat { index, layer });
     }
-    let winners = figment
-        .data()
-        .map_err(internal)?
-        .remove(&Profile::Default)
-        .unwrap_or_default();
+    let winners = figment.data().map_err(internal)?.remove(&Profile::Default).unwrap_or_default();
     let mut merged = Merged::default();
     for (key, value) in winners {
         let metadata = figment.get_metadata(value.tag());
-        let index =
-            metadata.and_then(|metadata| metadata.source.as_ref()?.custom()?.parse::<usize>().ok());
+        let index = metadata.and_then(|metadata| metadata.source.as_ref()?.custom()?.parse::<usize>().ok());
         let Some(entry) = index.and_then(|index| layers.get(index)?.entries.get(&key)) else {
             return Err(internal(format!("figment lost the origin of `{key}`")));
         };
-        let lower: Vec<Entry> = layers
-            .iter()
-            .take(index.unwrap_or(0))
-            .rev()
-            .filter_map(|layer| layer.entries.get(&key).cloned())
-            .collect();
+        let lower: Vec<Entry> =
+            layers.iter().take(index.unwrap_or(0)).rev().filter_map(|layer| layer.entries.get(&key).cloned()).collect();
         // A lower layer may know what the winner cannot: that the key stood below `app:`.
         let under_app = lower.iter().any(Entry::is_under_app);
         if !lower.is_empty() {
             merged.overridden.insert(key.clone(), lower);
         }
-        merged
-            .entries
-            .insert(key, entry.clone().marked_under_app(under_app));
+        merged.entries.insert(key, entry.clone().marked_under_app(under_app));
     }
     Ok(merged)
 }
@@ -240,9 +196,7 @@ impl Provider for Flat<'_> {
 
     fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
         let entries = self.layer.entries.iter();
-        let dict: Dict = entries
-            .map(|(key, entry)| (key.clone(), entry.text().into()))
-            .collect();
+        let dict: Dict = entries.map(|(key, entry)| (key.clone(), entry.text().into())).collect();
         Ok(Profile::Default.collect(dict))
     }
 }

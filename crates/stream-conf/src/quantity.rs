@@ -25,10 +25,7 @@ pub struct QuantityError {
 
 impl QuantityError {
     pub(crate) fn too_large(text: &str, what: &str) -> Self {
-        Self {
-            message: format!("`{}` is too large for {what}", shown(text.trim())),
-            hint: "write a smaller number",
-        }
+        Self { message: format!("`{}` is too large for {what}", shown(text.trim())), hint: "write a smaller number" }
     }
 
     /// What to write instead.
@@ -45,28 +42,16 @@ impl fmt::Display for QuantityError {
 
 impl std::error::Error for QuantityError {}
 
-pub(crate) fn parse(
-    text: &str,
-    units: &[Unit],
-    what: &str,
-    hint: &'static str,
-) -> Result<u128, QuantityError> {
+pub(crate) fn parse(text: &str, units: &[Unit], what: &str, hint: &'static str) -> Result<u128, QuantityError> {
     let text = text.trim();
-    let digits_end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at(digits_end);
     let unit = unit.trim().to_lowercase();
-    let unit = units
-        .iter()
-        .find(|known| known.names.contains(&unit.as_str()));
+    let unit = units.iter().find(|known| known.names.contains(&unit.as_str()));
     let Some(unit) = unit.filter(|_| !digits.is_empty()) else {
         let message = format!("`{}` is not {what}", shown(text));
         return Err(QuantityError { message, hint });
     };
-    let number = digits
-        .parse::<u128>()
-        .ok()
-        .and_then(|number| number.checked_mul(unit.factor));
+    let number = digits.parse::<u128>().ok().and_then(|number| number.checked_mul(unit.factor));
     number.ok_or_else(|| QuantityError::too_large(text, what))
 }

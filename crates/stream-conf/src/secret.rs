@@ -84,36 +84,25 @@ impl<'de, T: Zeroize + Deserialize<'de>> Deserialize<'de> for Secret<T> {
                 T::deserialize(inner)
             }
         }
-        deserializer
-            .deserialize_newtype_struct(SECRET_NEWTYPE, Inner(std::marker::PhantomData))
-            .map(Self)
+        deserializer.deserialize_newtype_struct(SECRET_NEWTYPE, Inner(std::marker::PhantomData)).map(Self)
     }
 }
 
 /// Parts of a word that make a key secret wherever they stand.
-const SECRET_PARTS: [&str; 7] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "secret",
-    "credential",
-    "jaas",
-    "apikey",
-];
+const SECRET_PARTS: [&str; 7] = ["password", "passwd", "passphrase", "secret", "credential", "jaas", "apikey"];
 
 /// Whole words that make a key secret; as parts they would hit `tokenizer` or `tempem`.
-const SECRET_WORDS: [&str; 5] = ["pem", "token", "tokens", "pwd", "pass"];
+const SECRET_WORDS: [&str; 6] = ["pem", "token", "tokens", "pwd", "pw", "pass"];
+
+/// Words that make a key secret even with one letter wrong: a misspelt `pasword` holds a password.
+const SECRET_NEARLY: [&str; 5] = ["password", "passphrase", "secret", "credential", "credentials"];
 
 /// Neighbouring words that make a key secret.
-const SECRET_PAIRS: [[&str; 2]; 4] = [
-    ["oauthbearer", "config"],
-    ["private", "key"],
-    ["api", "key"],
-    ["access", "key"],
-];
+const SECRET_PAIRS: [[&str; 2]; 4] = [["oauthbearer", "config"], ["private", "key"], ["api", "key"], ["access", "key"]];
 
 /// Whether the value of `key` has to be masked, judged by the key's words: password, secret, PEM
-/// text, token, credential, JAAS, passphrase, private and API keys, `sasl.oauthbearer.config`.
+/// text, token, credential, JAAS, passphrase, private and API keys, `sasl.oauthbearer.config`; the
+/// long ones also with one letter wrong.
 ///
 /// Every part of the key counts, so everything below a section `credentials` is secret too. A
 /// public value that is masked is a nuisance, a secret that is shown is an accident.
@@ -130,14 +119,12 @@ pub fn is_secret_key(key: &str) -> bool {
     let words = words(key);
     let lower = key.to_ascii_lowercase();
     SECRET_PARTS.iter().any(|part| lower.contains(part))
-        || words
-            .iter()
-            .any(|word| SECRET_WORDS.contains(&word.as_str()))
-        || words.windows(2).any(|pair| {
-            SECRET_PAIRS
-                .iter()
-                .any(|[a, b]| pair[0] == *a && pair[1] == *b)
+        || words.iter().any(|word| SECRET_WORDS.contains(&word.as_str()))
+        || words.iter().any(|word| {
+            let nearly = |secret: &&str| strsim::osa_distance(word, secret) <= 1;
+            SECRET_NEARLY.iter().any(nearly)
         })
+        || words.windows(2).any(|pair| SECRET_PAIRS.iter().any(|[a, b]| pair[0] == *a && pair[1] == *b))
 }
 
 /// Lower-case words of a key, cut at punctuation and where camelCase begins a new word.
@@ -146,9 +133,7 @@ fn words(key: &str) -> Vec<String> {
     let mut after_lower = false;
     for character in key.chars() {
         let starts_word = character.is_uppercase() && after_lower;
-        if (starts_word || !character.is_alphanumeric())
-            && words.last().is_some_and(|word| !word.is_empty())
-        {
+        if (starts_word || !character.is_alphanumeric()) && words.last().is_some_and(|word| !word.is_empty()) {
             words.push(String::new());
         }
         if character.is_alphanumeric()
@@ -180,18 +165,13 @@ mod tests {
             "AWS_SECRET_ACCESS_KEY",
             "passphrase",
             "credentials.json",
+            "sasl.pasword",
+            "sasl.passwrod",
         ] {
             let expected = key != "ssl.keystore.key";
             assert_eq!(is_secret_key(key), expected, "{key}");
         }
-        for key in [
-            "topic",
-            "tokenizer",
-            "bootstrap.servers",
-            "temperature",
-            "compass",
-            "key.serializer",
-        ] {
+        for key in ["topic", "tokenizer", "bootstrap.servers", "temperature", "compass", "key.serializer"] {
             assert!(!is_secret_key(key), "{key}");
         }
     }

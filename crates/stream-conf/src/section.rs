@@ -21,10 +21,7 @@ pub struct Section {
 
 impl Section {
     pub(crate) fn new(prefix: &str, entries: BTreeMap<String, Entry>) -> Self {
-        Self {
-            prefix: prefix.to_owned(),
-            entries,
-        }
+        Self { prefix: prefix.to_owned(), entries }
     }
 
     /// The prefix, without a dot at its end.
@@ -44,9 +41,7 @@ impl Section {
 
     /// The keys (without the prefix) and their entries, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
-        self.entries
-            .iter()
-            .map(|(key, entry)| (key.as_str(), entry))
+        self.entries.iter().map(|(key, entry)| (key.as_str(), entry))
     }
 
     /// The entry of a key.
@@ -66,19 +61,14 @@ impl Section {
     /// The keys below `name.`; empty if there are none.
     pub fn subsection(&self, name: &str) -> Section {
         let entries = self.entries.iter();
-        let inside =
-            entries.filter_map(|(key, entry)| Some((below(key, name)?.to_owned(), entry.clone())));
+        let inside = entries.filter_map(|(key, entry)| Some((below(key, name)?.to_owned(), entry.clone())));
         Section::new(&self.full_key(name), inside.collect())
     }
 
     /// First parts of the keys that have further parts, sorted: aliases among them. Kafka's own
     /// dotted keys are cut too (`group.id` gives `group`); whoever knows the keys sorts them out.
     pub fn child_names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self
-            .entries
-            .keys()
-            .filter_map(|key| Some(key.split_once('.')?.0))
-            .collect();
+        let mut names: Vec<&str> = self.entries.keys().filter_map(|key| Some(key.split_once('.')?.0)).collect();
         names.dedup();
         names.sort_unstable();
         names.dedup();
@@ -88,15 +78,8 @@ impl Section {
     /// The section without some of its keys.
     #[must_use]
     pub fn without(&self, keys: &[&str]) -> Section {
-        let kept = self
-            .entries
-            .iter()
-            .filter(|(key, _)| !keys.contains(&key.as_str()));
-        Section::new(
-            &self.prefix,
-            kept.map(|(key, entry)| (key.clone(), entry.clone()))
-                .collect(),
-        )
+        let kept = self.entries.iter().filter(|(key, _)| !keys.contains(&key.as_str()));
+        Section::new(&self.prefix, kept.map(|(key, entry)| (key.clone(), entry.clone())).collect())
     }
 
     /// Parses the section into settings.
@@ -162,6 +145,8 @@ impl Section {
         let text = entry.text().trim();
         text.parse().map(Some).map_err(|error: T::Err| {
             let (message, hint) = typed::refusal(type_name::<T>(), text, &error.to_string());
+            // The type's own message may quote any part of the text.
+            let message = if entry.is_secret() { typed::SECRET_REFUSED.to_owned() } else { message };
             self.problem(key, message, hint).into()
         })
     }
@@ -193,12 +178,7 @@ impl Section {
     }
 
     /// As [`error`](Self::error), as one [`Problem`] among several.
-    pub fn problem(
-        &self,
-        key: &str,
-        message: impl Into<String>,
-        hint: impl Into<String>,
-    ) -> Problem {
+    pub fn problem(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> Problem {
         let (message, hint) = (message.into(), hint.into());
         match self.get(key) {
             Some(entry) => {
@@ -206,9 +186,7 @@ impl Section {
                 Problem::for_entry(self.full_key(key), entry, message).with_hint(hint)
             }
             None => {
-                let problem = Problem::new(message)
-                    .with_key(self.full_key(key))
-                    .with_hint(hint);
+                let problem = Problem::new(message).with_key(self.full_key(key)).with_hint(hint);
                 match self.first_origin() {
                     Some(origin) => problem.with_origin(origin),
                     None => problem,
@@ -248,12 +226,6 @@ impl Section {
 
 impl fmt::Debug for Section {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(
-                self.entries
-                    .iter()
-                    .map(|(key, entry)| (self.full_key(key), entry)),
-            )
-            .finish()
+        f.debug_map().entries(self.entries.iter().map(|(key, entry)| (self.full_key(key), entry))).finish()
     }
 }

@@ -32,11 +32,7 @@ impl Span {
             return None;
         }
         let start = if line == self.line { self.column } else { 1 };
-        let end = if line == self.end_line {
-            self.end_column
-        } else {
-            usize::MAX
-        };
+        let end = if line == self.end_line { self.end_column } else { usize::MAX };
         (start < end).then_some((start, end))
     }
 }
@@ -63,20 +59,12 @@ impl fmt::Debug for SourceText {
 impl SourceText {
     /// A parsed file, with the spans of its secret values.
     pub(crate) fn parsed(name: Arc<str>, text: Arc<str>, secrets: Vec<Span>) -> Self {
-        Self {
-            name,
-            text,
-            masks: Masks::Known(secrets),
-        }
+        Self { name, text, masks: Masks::Known(secrets) }
     }
 
     /// A file that could not be parsed: which parts are secret has to be guessed.
     pub(crate) fn unparsed(name: Arc<str>, text: Arc<str>) -> Self {
-        Self {
-            name,
-            text,
-            masks: Masks::Guessed,
-        }
+        Self { name, text, masks: Masks::Guessed }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -90,27 +78,19 @@ impl SourceText {
 
     /// As [`Self::excerpt`], and `secret` is masked too.
     pub(crate) fn excerpt_hiding(&self, span: Span, secret: Span) -> Option<Excerpt> {
-        let line: Vec<char> = self
-            .text
-            .lines()
-            .nth(span.line.checked_sub(1)?)?
-            .chars()
-            .collect();
+        let line: Vec<char> = self.text.lines().nth(span.line.checked_sub(1)?)?.chars().collect();
         let mut hidden = self.hidden_parts(span.line, &line);
         hidden.extend(secret.on_line(span.line));
+        hidden.extend(address_passwords(&line));
         hidden.sort_unstable();
-        let (mark_start, mark_end) = span
-            .on_line(span.line)
-            .unwrap_or((span.column, span.column));
+        let (mark_start, mark_end) = span.on_line(span.line).unwrap_or((span.column, span.column));
         let shown = mask_line(&line, &hidden);
         let position = |column: usize| {
             let at = shown.iter().position(|(_, source)| *source >= column);
             at.unwrap_or(shown.len())
         };
         // A mark that begins inside a masked part moves to the beginning of that part.
-        let inside = hidden
-            .iter()
-            .find(|(start, end)| *start <= mark_start && mark_start < *end);
+        let inside = hidden.iter().find(|(start, end)| *start <= mark_start && mark_start < *end);
         let start = position(inside.map_or(mark_start, |(start, _)| *start));
         let width = position(mark_end).saturating_sub(start).max(1);
         let text: Vec<char> = shown.into_iter().map(|(character, _)| character).collect();
@@ -120,39 +100,70 @@ impl SourceText {
     /// Column ranges of `line` that must not be shown.
     fn hidden_parts(&self, number: usize, line: &[char]) -> Vec<(usize, usize)> {
         match &self.masks {
-            Masks::Known(spans) => spans
-                .iter()
-                .filter_map(|span| span.on_line(number))
-                .collect(),
+            Masks::Known(spans) => spans.iter().filter_map(|span| span.on_line(number)).collect(),
             Masks::Guessed => self.guess_hidden(number, line),
         }
     }
 
     /// Hides everything behind the first secret-looking key of the line, and a whole line that
-    /// may continue the value of a secret-looking key further up.
+    /// stands below a secret-looking key or continues its value.
     fn guess_hidden(&self, number: usize, line: &[char]) -> Vec<(usize, usize)> {
         let text: String = line.iter().collect();
         if let Some(start) = secret_value_start(&text) {
             return vec![(start, usize::MAX)];
         }
-        if leading_key(&text).is_some() {
-            return Vec::new();
-        }
+        let everything = vec![(1, usize::MAX)];
+        // A line without a key continues a value, at whatever indentation.
+        let mut owner_indent = leading_key(&text).map_or(usize::MAX, |_| indent(&text));
         let above: Vec<&str> = self.text.lines().take(number.saturating_sub(1)).collect();
-        let owner = above.iter().rev().find(|line| leading_key(line).is_some());
-        match owner.and_then(|line| secret_value_start(line)) {
-            Some(_) => vec![(1, usize::MAX)],
-            None => Vec::new(),
+        for line in above.iter().rev() {
+            let Some(key) = leading_key(line) else {
+                continue;
+            };
+            let is_table = line.trim_start().starts_with('[');
+            if indent(line) < owner_indent || is_table {
+                if is_secret_key(key) {
+                    return everything;
+                }
+                owner_indent = indent(line);
+            }
+            if is_table {
+                break;
+            }
         }
+        Vec::new()
     }
+}
+
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// Column ranges of passwords in addresses: `scheme://user:password@host`.
+pub(crate) fn address_passwords(line: &[char]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = line[from..].windows(3).position(|part| part == [':', '/', '/']) {
+        let start = from + at + 3;
+        let rest = &line[start..];
+        let end = rest.iter().position(|c| c.is_whitespace() || "/\"'".contains(*c)).unwrap_or(rest.len());
+        let user = &rest[..end];
+        let host = user.iter().rposition(|c| *c == '@');
+        let colon = user.iter().position(|c| *c == ':');
+        if let (Some(colon), Some(host)) = (colon, host)
+            && colon + 1 < host
+        {
+            // Columns count from 1.
+            found.push((start + colon + 2, start + host + 1));
+        }
+        from = start;
+    }
+    found
 }
 
 /// The key that a line of YAML, TOML or properties begins with, if it begins with one.
 fn leading_key(line: &str) -> Option<&str> {
-    let line = line
-        .trim_start()
-        .trim_start_matches("- ")
-        .trim_start_matches('[');
+    let line = line.trim_start().trim_start_matches("- ").trim_start_matches('[');
     let end = line.find(|c: char| !(c.is_alphanumeric() || "._-\"'".contains(c)))?;
     let rest = line[end..].trim_start();
     let separated = match rest.chars().next()? {
@@ -168,11 +179,13 @@ fn leading_key(line: &str) -> Option<&str> {
 /// The column (from 1) behind the separator of the first secret-looking key of the line.
 fn secret_value_start(line: &str) -> Option<usize> {
     let mut word = String::new();
+    let is_separator = |character: char| matches!(character, ':' | '=' | ' ' | '\t');
     for (index, character) in line.chars().enumerate() {
         match character {
-            ':' | '=' | ' ' | '\t' => {
+            _ if is_separator(character) => {
                 if is_secret_key(&word) {
-                    return Some(index + 2);
+                    let separators = line.chars().skip(index).take_while(|c| is_separator(*c)).count();
+                    return Some(index + separators + 1);
                 }
                 word.clear();
             }
@@ -193,19 +206,12 @@ fn mask_line(line: &[char], hidden: &[(usize, usize)]) -> Vec<(char, usize)> {
         if column < masked_until {
             continue;
         }
-        if let Some((start, end)) = hidden
-            .iter()
-            .find(|(start, end)| *start <= column && column < *end)
-        {
+        if let Some((start, end)) = hidden.iter().find(|(start, end)| *start <= column && column < *end) {
             masked_until = *end;
             shown.extend(MASK.chars().map(|mask| (mask, *start)));
             continue;
         }
-        let character = if character.is_control() {
-            ' '
-        } else {
-            *character
-        };
+        let character = if character.is_control() { ' ' } else { *character };
         shown.push((character, column));
     }
     shown
@@ -214,12 +220,7 @@ fn mask_line(line: &[char], hidden: &[(usize, usize)]) -> Vec<(char, usize)> {
 fn cut(line: usize, text: &[char], start: usize, width: usize) -> Excerpt {
     if text.len() <= EXCERPT_CHARS_MAX {
         let text: String = text.iter().collect();
-        return Excerpt {
-            line,
-            text: text.trim_end().to_owned(),
-            start,
-            width,
-        };
+        return Excerpt { line, text: text.trim_end().to_owned(), start, width };
     }
     let first = start.saturating_sub(EXCERPT_CHARS_MAX / 2);
     let last = (first + EXCERPT_CHARS_MAX).min(text.len());

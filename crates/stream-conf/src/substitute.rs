@@ -46,10 +46,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            hint: hint.into(),
-        }
+        Self { message: message.into(), hint: hint.into() }
     }
 }
 
@@ -116,10 +113,7 @@ impl Surroundings<'_> {
         match split_key(request) {
             (path, None) => {
                 let mut text = self.read(path)?;
-                let kept = text
-                    .strip_suffix("\r\n")
-                    .or_else(|| text.strip_suffix('\n'))
-                    .map(str::len);
+                let kept = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).map(str::len);
                 text.truncate(kept.unwrap_or(text.len()));
                 Ok(text)
             }
@@ -142,17 +136,10 @@ impl Surroundings<'_> {
     fn read(&self, path: &str) -> Result<String, Failure> {
         let full = self.folder.join(path);
         let failure = |what: &str| {
-            let folder = if self.folder.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                &self.folder
-            };
+            let folder = if self.folder.as_os_str().is_empty() { Path::new(".") } else { &self.folder };
             Failure::new(
                 format!("cannot read the file `{path}`: {what}"),
-                format!(
-                    "give an absolute path or one relative to `{}`",
-                    folder.display()
-                ),
+                format!("give an absolute path or one relative to `{}`", folder.display()),
             )
         };
         let metadata = std::fs::metadata(&full).map_err(|error| failure(&text::io(&error)))?;
@@ -161,9 +148,7 @@ impl Surroundings<'_> {
         }
         let file = File::open(&full).map_err(|error| failure(&text::io(&error)))?;
         let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| failure(&text::io(&error)))?;
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| failure(&text::io(&error)))?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(failure("it is larger than 1 MiB"));
         }

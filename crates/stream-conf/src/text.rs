@@ -15,9 +15,7 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| io(&error))?;
-    file.take(CONFIGURATION_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| io(&error))?;
+    file.take(CONFIGURATION_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| io(&error))?;
     if bytes.len() as u64 > CONFIGURATION_BYTES_MAX {
         return Err("it is larger than 4 MiB".to_owned());
     }
@@ -32,11 +30,7 @@ pub(crate) fn read(path: &Path) -> Result<String, String> {
 /// count the same lines.
 pub(crate) fn normal(text: &str) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.contains('\r') {
-        text.replace("\r\n", "\n").replace('\r', "\n")
-    } else {
-        text.to_owned()
-    }
+    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() }
 }
 
 /// An I/O error in the words of a message.

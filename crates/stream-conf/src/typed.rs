@@ -15,8 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Problem};
+use crate::key::below;
 use crate::section::Section;
 use error::Refusal;
+
+/// All that is said about a secret that does not fit.
+pub(crate) const SECRET_REFUSED: &str = "the value (a secret) does not fit here";
+
 use node::Node;
 pub(crate) use scalar::refusal;
 
@@ -26,7 +31,7 @@ const ROUNDS_MAX: usize = 50;
 /// What is found out while a section is read.
 struct Findings {
     prefix: String,
-    /// Keys left out because their values were refused.
+    /// Keys and sections left out because their values were refused.
     refused: BTreeSet<String>,
     /// By full key, so that a second round does not report twice.
     problems: RefCell<BTreeMap<String, Problem>>,
@@ -36,18 +41,17 @@ struct Findings {
 }
 
 impl Findings {
+    /// Whether the key or a section around it is left out.
+    fn is_refused(&self, full_key: &str) -> bool {
+        self.refused.iter().any(|refused| full_key == refused || below(full_key, refused).is_some())
+    }
+
     fn report(&self, full_key: &str, problem: Problem) {
-        self.problems
-            .borrow_mut()
-            .entry(full_key.to_owned())
-            .or_insert(problem);
+        self.problems.borrow_mut().entry(full_key.to_owned()).or_insert(problem);
     }
 }
 
-pub(crate) fn deserialize<T: DeserializeOwned>(
-    section: &Section,
-    keep_rest: bool,
-) -> Result<(T, Section), Error> {
+pub(crate) fn deserialize<T: DeserializeOwned>(section: &Section, keep_rest: bool) -> Result<(T, Section), Error> {
     let mut findings = Findings {
         prefix: section.prefix().to_owned(),
         refused: BTreeSet::new(),
@@ -88,17 +92,10 @@ pub(crate) fn deserialize<T: DeserializeOwned>(
     match settings {
         Some(settings) if problems.is_empty() => {
             let rest = findings.rest.into_inner();
-            let taken: Vec<&str> = section
-                .iter()
-                .map(|(key, _)| key)
-                .filter(|key| !rest.contains(*key))
-                .collect();
+            let taken: Vec<&str> = section.iter().map(|(key, _)| key).filter(|key| !rest.contains(*key)).collect();
             Ok((settings, section.without(&taken)))
         }
-        _ => Err(Error::of(problems).unwrap_or_else(|| {
-            Problem::new("the section cannot be read")
-                .with_key(section.prefix())
-                .into()
-        })),
+        _ => Err(Error::of(problems)
+            .unwrap_or_else(|| Problem::new("the section cannot be read").with_key(section.prefix()).into())),
     }
 }

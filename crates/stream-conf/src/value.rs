@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::source::{MASK, Place};
+use crate::source::{MASK, Place, address_passwords};
 
 /// A value as it was written: text, or a list of texts.
 ///
 /// Numbers and booleans are text on purpose. `007`, `on`, `1e3` and `0:182,1:183` mean something
-/// to whoever reads the key, and only they know which type it is.
+/// to whoever reads the key, and only they know which type it is. `Debug` prints `***`, because a
+/// value alone does not know whether its key is secret; print the [`Entry`] instead.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
@@ -32,11 +33,7 @@ impl Value {
     /// of a text are dropped.
     pub fn items(&self) -> Vec<&str> {
         match self {
-            Self::Text(text) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .collect(),
+            Self::Text(text) => text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect(),
             Self::List(items) => items.iter().map(String::as_str).collect(),
         }
     }
@@ -107,14 +104,7 @@ pub struct Entry {
 impl Entry {
     pub(crate) fn new(value: Value, origin: Origin) -> Self {
         let text = Arc::from(value.text().as_ref());
-        Self {
-            value,
-            text,
-            origin,
-            secret: false,
-            under_app: false,
-            place: None,
-        }
+        Self { value, text, origin, secret: false, under_app: false, place: None }
     }
 
     pub(crate) fn with_place(mut self, place: Place) -> Self {
@@ -162,11 +152,7 @@ impl Entry {
 
     /// The value for people: masked when secret, control characters escaped, long text cut.
     pub fn shown(&self) -> String {
-        if self.secret {
-            MASK.to_owned()
-        } else {
-            shown(&self.text)
-        }
+        if self.secret { MASK.to_owned() } else { shown(&self.text) }
     }
 
     pub(crate) fn place(&self) -> Option<&Place> {
@@ -175,11 +161,7 @@ impl Entry {
 
     /// `message` without the value, if the value is secret.
     pub(crate) fn cleaned(&self, message: String) -> String {
-        if self.secret {
-            hide(message, &self.value)
-        } else {
-            message
-        }
+        if self.secret { hide(message, &self.value) } else { message }
     }
 }
 
@@ -194,16 +176,20 @@ const SHOWN_CHARS_MAX: usize = 200;
 
 /// Text for a terminal: control characters escaped, quoted where its ends would not be seen.
 pub(crate) fn shown(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let passwords = address_passwords(&characters);
     let mut shown = String::new();
-    for (count, character) in text.chars().enumerate() {
-        if count == SHOWN_CHARS_MAX {
+    for (index, character) in characters.iter().enumerate() {
+        let column = index + 1;
+        if index == SHOWN_CHARS_MAX {
             shown.push('…');
             break;
         }
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
+        match passwords.iter().find(|(start, end)| (*start..*end).contains(&column)) {
+            Some((start, _)) if *start == column => shown.push_str(MASK),
+            Some(_) => {}
+            None if character.is_control() => shown.extend(character.escape_default()),
+            None => shown.push(*character),
         }
     }
     if shown.trim() != shown || shown.is_empty() {
@@ -212,22 +198,23 @@ pub(crate) fn shown(text: &str) -> String {
     shown
 }
 
-/// Removes a secret from a message that somebody else wrote.
+/// Removes a secret from a message that somebody else wrote: as it is, line by line, and as
+/// [`shown`] prints it.
 ///
 /// Short values are only removed as whole words: a password `a` should not blank every `a`.
 fn hide(mut message: String, value: &Value) -> String {
-    let whole = value.text();
-    let mut words: Vec<&str> = value.parts().iter().map(String::as_str).collect();
-    words.push(&whole);
-    words.extend(value.parts().iter().flat_map(|part| part.lines()));
-    words.extend(value.parts().iter().map(|part| part.trim()));
+    let mut words: Vec<String> = vec![value.text().into_owned()];
+    for part in value.parts() {
+        words.extend([part.clone(), part.trim().to_owned()]);
+        words.extend(part.lines().map(str::to_owned));
+    }
+    let printed: Vec<String> = words.iter().map(|word| shown(word)).collect();
+    let printed = printed.iter().map(|word| word.trim_matches(['"', '…']).to_owned());
+    words.extend(printed.collect::<Vec<_>>());
+    words.retain(|word| !word.trim().is_empty());
     words.sort_unstable_by_key(|word| std::cmp::Reverse(word.len()));
-    for word in words.into_iter().filter(|word| !word.is_empty()) {
-        message = if word.chars().count() >= 4 {
-            message.replace(word, MASK)
-        } else {
-            hide_word(&message, word)
-        };
+    for word in words {
+        message = if word.chars().count() >= 4 { message.replace(&word, MASK) } else { hide_word(&message, &word) };
     }
     message
 }
@@ -238,8 +225,7 @@ fn hide_word(message: &str, word: &str) -> String {
     while let Some(at) = rest.find(word) {
         let (before, from) = rest.split_at(at);
         let after = &from[word.len()..];
-        let bounded =
-            !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
+        let bounded = !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric);
         result.push_str(before);
         result.push_str(if bounded { MASK } else { word });
         rest = after;
@@ -255,9 +241,7 @@ mod tests {
     #[test]
     fn secrets_leave_messages() {
         let hidden = |value: &str, message: &str| {
-            Entry::new(Value::Text(value.into()), Origin::Default)
-                .marked_secret(true)
-                .cleaned(message.into())
+            Entry::new(Value::Text(value.into()), Origin::Default).marked_secret(true).cleaned(message.into())
         };
         assert_eq!(hidden("hunter2", "`hunter2` is bad"), "`***` is bad");
         assert_eq!(hidden("a", "`a` is a bad day"), "`***` is *** bad day");

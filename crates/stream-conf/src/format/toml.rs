@@ -14,22 +14,12 @@ pub(super) fn parse(text: &str) -> Result<Document, Fault> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().unwrap_or(0..0);
         let message = format!("not valid TOML: {}", error.message().trim_end());
-        Fault::new(
-            message,
-            lines.span(at),
-            "check quotes, brackets and doubled keys",
-        )
+        Fault::new(message, lines.span(at), "check quotes, brackets and doubled keys")
     })?;
-    let mut flat = Flat {
-        text,
-        lines,
-        document: Document::default(),
-    };
+    let mut flat = Flat { text, lines, document: Document::default() };
     flat.table("", table.get_ref());
     // TOML tables are sorted by name; people count lines.
-    flat.document
-        .items
-        .sort_by_key(|item| (item.key_span.line, item.key_span.column));
+    flat.document.items.sort_by_key(|item| (item.key_span.line, item.key_span.column));
     Ok(flat.document)
 }
 
@@ -55,8 +45,7 @@ impl Flat<'_> {
         let value = match value.get_ref() {
             DeValue::Table(table) => return self.table(&key, table),
             DeValue::Array(items) => {
-                let scalars: Option<Vec<RawScalar>> =
-                    items.iter().map(|item| self.scalar(item)).collect();
+                let scalars: Option<Vec<RawScalar>> = items.iter().map(|item| self.scalar(item)).collect();
                 match scalars {
                     Some(scalars) => RawValue::List(scalars),
                     None => {
@@ -75,25 +64,19 @@ impl Flat<'_> {
                 None => return,
             },
         };
-        self.document.items.push(Item {
-            key,
-            key_span,
-            value,
-            span,
-        });
+        self.document.items.push(Item { key, key_span, value, span });
     }
 
     fn scalar(&self, value: &Spanned<DeValue<'_>>) -> Option<RawScalar> {
         let written = || self.text.get(value.span()).unwrap_or_default().to_owned();
         let text = match value.get_ref() {
             DeValue::String(text) => text.to_string(),
-            DeValue::Integer(integer) => match (
-                integer.radix(),
-                i128::from_str_radix(integer.as_str(), integer.radix()),
-            ) {
-                (10, _) | (_, Err(_)) => integer.as_str().to_owned(),
-                (_, Ok(number)) => number.to_string(),
-            },
+            DeValue::Integer(integer) => {
+                match (integer.radix(), i128::from_str_radix(integer.as_str(), integer.radix())) {
+                    (10, _) | (_, Err(_)) => integer.as_str().to_owned(),
+                    (_, Ok(number)) => number.to_string(),
+                }
+            }
             DeValue::Float(_) => written().replace('_', ""),
             DeValue::Boolean(_) | DeValue::Datetime(_) => written(),
             DeValue::Array(_) | DeValue::Table(_) => return None,
@@ -113,9 +96,7 @@ struct Lines<'t> {
 impl<'t> Lines<'t> {
     fn new(text: &'t str) -> Self {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0)
-            .chain(breaks.map(|(at, _)| at + 1))
-            .collect();
+        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
         Self { text, starts }
     }
 
@@ -123,21 +104,13 @@ impl<'t> Lines<'t> {
         let offset = offset.min(self.text.len());
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line.saturating_sub(1)];
-        let column = self
-            .text
-            .get(start..offset)
-            .map_or(1, |before| before.chars().count() + 1);
+        let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
         (line, column)
     }
 
     fn span(&self, range: std::ops::Range<usize>) -> Span {
         let (line, column) = self.position(range.start);
         let (end_line, end_column) = self.position(range.end.max(range.start));
-        Span {
-            line,
-            column,
-            end_line,
-            end_column,
-        }
+        Span { line, column, end_line, end_column }
     }
 }

@@ -33,11 +33,7 @@ struct Tree {
 }
 
 pub(super) fn parse(text: &str) -> Result<Document, Fault> {
-    let mut reader = Reader {
-        events: Parser::new_from_str(text),
-        anchors: BTreeMap::new(),
-        nodes: 0,
-    };
+    let mut reader = Reader { events: Parser::new_from_str(text), anchors: BTreeMap::new(), nodes: 0 };
     let mut top = None;
     loop {
         let (event, span) = reader.next()?;
@@ -58,21 +54,11 @@ pub(super) fn parse(text: &str) -> Result<Document, Fault> {
     let mut flat = Flat::default();
     match top {
         None => {}
-        Some(Tree {
-            node: Node::Scalar(None),
-            ..
-        }) => {}
-        Some(Tree {
-            node: Node::Mapping(pairs),
-            ..
-        }) => flat.mapping("", pairs, &BTreeSet::new()),
+        Some(Tree { node: Node::Scalar(None), .. }) => {}
+        Some(Tree { node: Node::Mapping(pairs), .. }) => flat.mapping("", pairs, &BTreeSet::new()),
         Some(tree) => {
             let hint = "begin with a key, as in `kafka.source:`";
-            return Err(Fault::new(
-                "the file does not hold a mapping of keys to values",
-                tree.span,
-                hint,
-            ));
+            return Err(Fault::new("the file does not hold a mapping of keys to values", tree.span, hint));
         }
     }
     Ok(flat.document)
@@ -96,11 +82,7 @@ impl<'t> Reader<'t> {
                     end_line: at.line().max(1),
                     end_column: at.col() + 2,
                 };
-                Err(Fault::new(
-                    format!("not valid YAML: {}", error.info()),
-                    point,
-                    syntax_hint(&error.info()),
-                ))
+                Err(Fault::new(format!("not valid YAML: {}", error.info()), point, syntax_hint(&error.info())))
             }
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -108,11 +90,7 @@ impl<'t> Reader<'t> {
 
     fn tree(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Tree, Fault> {
         if depth > DEPTH_MAX {
-            return Err(Fault::new(
-                format!("nested deeper than {DEPTH_MAX} levels"),
-                span,
-                "write dotted keys",
-            ));
+            return Err(Fault::new(format!("nested deeper than {DEPTH_MAX} levels"), span, "write dotted keys"));
         }
         let (node, anchor, span) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -137,11 +115,7 @@ impl<'t> Reader<'t> {
             }
             Event::Alias(anchor) => {
                 let Some(tree) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Fault::new(
-                        "the alias stands inside its own anchor",
-                        span,
-                        "write the value out",
-                    ));
+                    return Err(Fault::new("the alias stands inside its own anchor", span, "write the value out"));
                 };
                 self.count(tree.size, span)?;
                 return Ok(tree);
@@ -177,8 +151,7 @@ impl<'t> Reader<'t> {
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), Fault> {
         self.nodes += nodes;
         if self.nodes > NODES_MAX {
-            let message =
-                format!("the file has more than {NODES_MAX} values once its aliases are expanded");
+            let message = format!("the file has more than {NODES_MAX} values once its aliases are expanded");
             return Err(Fault::new(message, span, "write the values out"));
         }
         Ok(())
@@ -195,11 +168,7 @@ fn span(at: &granit::Span) -> Span {
 }
 
 fn covering(start: Span, end: Span) -> Span {
-    Span {
-        end_line: end.end_line,
-        end_column: end.end_column,
-        ..start
-    }
+    Span { end_line: end.end_line, end_column: end.end_column, ..start }
 }
 
 fn syntax_hint(info: &str) -> &'static str {
@@ -216,11 +185,11 @@ fn syntax_hint(info: &str) -> &'static str {
 
 fn check_tag(tag: Option<&granit::Tag>, span: Span) -> Result<(), Fault> {
     match tag {
-        Some(tag) if !tag.is_yaml_core_schema() && tag.original() != "!" => Err(Fault::new(
-            format!("the YAML tag `{}` has no meaning here", tag.original()),
-            span,
-            "remove the tag",
-        )),
+        Some(tag) if !tag.is_yaml_core_schema() && tag.original() != "!" => {
+            // What stands behind `!` is not shown: it may be a password that nobody quoted.
+            let hint = "put a text that begins with `!` in quotes, or remove the tag";
+            Err(Fault::new("a YAML tag has no meaning here", span, hint))
+        }
         _ => Ok(()),
     }
 }
@@ -231,10 +200,7 @@ fn scalar(text: &str, style: ScalarStyle, text_tag: bool) -> Option<RawScalar> {
     if plain && matches!(text, "" | "~" | "null" | "Null" | "NULL") {
         return None;
     }
-    Some(RawScalar {
-        text: text.to_owned(),
-        plain,
-    })
+    Some(RawScalar { text: text.to_owned(), plain })
 }
 
 #[derive(Default)]
@@ -279,17 +245,12 @@ impl Flat {
     fn merge(&mut self, prefix: &str, merge: Tree, own: &mut BTreeSet<String>) {
         match merge.node {
             Node::Mapping(pairs) => {
-                let names: Vec<String> = pairs
-                    .iter()
-                    .filter_map(|(key, _)| key_text(key))
-                    .map(|key| key.text)
-                    .collect();
+                let names: Vec<String> =
+                    pairs.iter().filter_map(|(key, _)| key_text(key)).map(|key| key.text).collect();
                 self.mapping(prefix, pairs, own);
                 own.extend(names);
             }
-            Node::List(items) => items
-                .into_iter()
-                .for_each(|item| self.merge(prefix, item, own)),
+            Node::List(items) => items.into_iter().for_each(|item| self.merge(prefix, item, own)),
             Node::Scalar(_) => {
                 let hint = "write `<<: *name` with the anchor of a mapping";
                 self.fault(Fault::new("`<<` needs a mapping", merge.span, hint));
@@ -315,12 +276,7 @@ impl Flat {
                 }
             },
         };
-        self.document.items.push(Item {
-            key,
-            key_span,
-            value,
-            span,
-        });
+        self.document.items.push(Item { key, key_span, value, span });
     }
 }
 

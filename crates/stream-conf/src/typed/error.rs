@@ -21,22 +21,14 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     pub(crate) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Words {
-            message: message.into(),
-            hint: hint.into(),
-        }
+        Self::Words { message: message.into(), hint: hint.into() }
     }
 
     pub(crate) fn into_words(self) -> (String, String) {
         match self {
             Self::Words { message, hint } => (message, hint),
-            Self::Missing { field } => (
-                format!("the key `{field}` is missing"),
-                format!("set `{field}`"),
-            ),
-            Self::Reported { .. } | Self::Stop => {
-                ("the value does not fit".to_owned(), String::new())
-            }
+            Self::Missing { field } => (format!("the key `{field}` is missing"), format!("set `{field}`")),
+            Self::Reported { .. } | Self::Stop => ("the value does not fit".to_owned(), String::new()),
         }
     }
 }
@@ -79,45 +71,27 @@ impl serde::de::Error for Refusal {
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(
-            format!("{} does not fit here", Quoted(found)),
-            format!("write {expected}"),
-        )
+        Self::new(format!("{} does not fit here", Quoted(found)), format!("write {expected}"))
     }
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(
-            format!("{} does not fit here", Quoted(found)),
-            format!("write {expected}"),
-        )
+        if expected.to_string().starts_with("a nonzero") {
+            return Self::new(format!("{} is out of range", Quoted(found)), "write a whole number of at least 1");
+        }
+        Self::new(format!("{} does not fit here", Quoted(found)), format!("write {expected}"))
     }
 
     fn invalid_length(found: usize, expected: &dyn Expected) -> Self {
-        Self::new(
-            format!("a list of {found} values does not fit here"),
-            format!("write {expected}"),
-        )
+        Self::new(format!("a list of {found} values does not fit here"), format!("write {expected}"))
     }
 
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
-        let choices: Vec<String> = expected
-            .iter()
-            .map(|choice| format!("`{choice}`"))
-            .collect();
+        let choices: Vec<String> = expected.iter().map(|choice| format!("`{choice}`")).collect();
         let hint = match did_you_mean(found, expected.iter().copied()) {
-            Some(nearest) => format!(
-                "did you mean `{nearest}`? possible are {}",
-                choices.join(", ")
-            ),
+            Some(nearest) => format!("did you mean `{nearest}`? possible are {}", choices.join(", ")),
             None => format!("possible are {}", choices.join(", ")),
         };
-        Self::new(
-            format!(
-                "`{}` is not one of the possible values",
-                crate::value::shown(found)
-            ),
-            hint,
-        )
+        Self::new(format!("`{}` is not one of the possible values", crate::value::shown(found)), hint)
     }
 
     fn missing_field(field: &'static str) -> Self {
@@ -125,9 +99,6 @@ impl serde::de::Error for Refusal {
     }
 
     fn duplicate_field(field: &'static str) -> Self {
-        Self::new(
-            format!("`{field}` is given in two spellings"),
-            "keep one of the two",
-        )
+        Self::new(format!("`{field}` is given in two spellings"), "keep one of the two")
     }
 }

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::Findings;
 use super::error::Refusal;
 use super::scalar::Scalar;
+use super::{Findings, SECRET_REFUSED};
 use crate::error::Problem;
 use crate::secret::SECRET_NEWTYPE;
 use crate::section::Section;
@@ -32,7 +31,7 @@ impl<'n> Node<'n> {
     pub(super) fn top(section: &'n Section, findings: &'n Findings) -> Self {
         let mut node = Self::new(findings, findings.prefix.clone());
         for (key, entry) in section.iter() {
-            if !findings.refused.contains(&section.full_key(key)) {
+            if !findings.is_refused(&section.full_key(key)) {
                 node.below.insert(key, entry);
             }
         }
@@ -40,13 +39,7 @@ impl<'n> Node<'n> {
     }
 
     fn new(findings: &'n Findings, key: String) -> Self {
-        Self {
-            findings,
-            key,
-            own: None,
-            below: BTreeMap::new(),
-            secret: false,
-        }
+        Self { findings, key, own: None, below: BTreeMap::new(), secret: false }
     }
 
     fn is_top(&self) -> bool {
@@ -54,11 +47,7 @@ impl<'n> Node<'n> {
     }
 
     fn full_key(&self, key: &str) -> String {
-        if self.key.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.key)
-        }
+        if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
     }
 
     /// Connects a refusal with this key.
@@ -68,18 +57,13 @@ impl<'n> Node<'n> {
         };
         let entry = entry.clone().marked_secret(self.secret);
         let (message, hint) = if entry.is_secret() {
-            (
-                "the value (a secret) does not fit here".to_owned(),
-                String::new(),
-            )
+            (SECRET_REFUSED.to_owned(), entry.cleaned(hint.clone()))
         } else {
             (message.clone(), hint.clone())
         };
         let problem = Problem::for_entry(&self.key, &entry, message).with_hint(hint);
         self.findings.report(&self.key, problem);
-        Refusal::Reported {
-            key: self.key.clone(),
-        }
+        Refusal::Reported { key: self.key.clone() }
     }
 
     /// The value, for a field that wants one; keys below it are then unknown.
@@ -90,20 +74,14 @@ impl<'n> Node<'n> {
                 let message = format!("`{}` is a value, not a section", self.key);
                 let full_key = self.full_key(rest);
                 let problem = Problem::for_key(&full_key, entry, message);
-                self.findings.report(
-                    &full_key,
-                    problem.with_hint("write the value behind the key"),
-                );
+                self.findings.report(&full_key, problem.with_hint("write the value behind the key"));
                 return Err(Refusal::Reported { key: full_key });
             }
             return Err(Refusal::new(format!("`{}` has no value", self.key), ""));
         };
         for (rest, below) in &self.below {
             let full_key = self.full_key(rest);
-            self.findings.report(
-                &full_key,
-                Problem::unknown_key(&full_key, below, &full_key, &[]),
-            );
+            self.findings.report(&full_key, Problem::unknown_key(&full_key, below, &full_key, &[]));
         }
         Ok(entry)
     }
@@ -113,10 +91,7 @@ impl<'n> Node<'n> {
         match self.own {
             Some(entry) => {
                 let message = format!("`{}` does not fit here", crate::value::shown(entry.text()));
-                Err(self.refuse(Refusal::new(
-                    message,
-                    format!("write {expected} below `{}`", self.key),
-                )))
+                Err(self.refuse(Refusal::new(message, format!("write {expected} below `{}`", self.key))))
             }
             None => Ok(()),
         }
@@ -126,9 +101,7 @@ impl<'n> Node<'n> {
     fn fields(&self, fields: &'static [&'static str]) -> BTreeMap<&'static str, Node<'n>> {
         let mut nodes: BTreeMap<&'static str, Node<'n>> = BTreeMap::new();
         for (key, entry) in &self.below {
-            let fitting = fields
-                .iter()
-                .filter_map(|field| Some((*field, rest_behind(field, key)?)));
+            let fitting = fields.iter().filter_map(|field| Some((*field, rest_behind(field, key)?)));
             let Some((field, rest)) = fitting.min_by_key(|(_, rest)| rest.len()) else {
                 self.unknown(key, entry, fields);
                 continue;
@@ -140,17 +113,9 @@ impl<'n> Node<'n> {
                 node.below.insert(rest, entry);
             } else if let Some(first) = node.own {
                 let full_key = self.full_key(key);
-                let problem = Problem::for_key(
-                    &full_key,
-                    entry,
-                    format!("`{field}` is given in two spellings"),
-                )
-                .with_note(format!(
-                    "also given as `{}` at {}",
-                    node.key,
-                    first.origin()
-                ))
-                .with_hint("keep one of the two");
+                let problem = Problem::for_key(&full_key, entry, format!("`{field}` is given in two spellings"))
+                    .with_note(format!("also given as `{}` at {}", node.key, first.origin()))
+                    .with_hint("keep one of the two");
                 self.findings.report(&full_key, problem);
             } else {
                 node.own = Some(entry);
@@ -167,27 +132,15 @@ impl<'n> Node<'n> {
         }
         let full_key = self.full_key(key);
         // Below a misspelt section every key is unknown; the section's name is the one to compare.
-        let dotted: Vec<String> = fields
-            .iter()
-            .map(|field| field_as_key(field, key))
-            .collect();
+        let dotted: Vec<String> = fields.iter().map(|field| field_as_key(field, key)).collect();
         let known: Vec<&str> = dotted.iter().map(String::as_str).collect();
-        self.findings.report(
-            &full_key,
-            Problem::unknown_key(&full_key, entry, key, &known),
-        );
+        self.findings.report(&full_key, Problem::unknown_key(&full_key, entry, key, &known));
     }
 
     /// Whether a value of `field` was left out because it was refused before.
     fn was_refused(&self, field: &str) -> bool {
-        let refused = self
-            .findings
-            .refused
-            .iter()
-            .filter_map(|key| crate::key::below(key, &self.key));
-        refused
-            .into_iter()
-            .any(|key| rest_behind(field, key).is_some())
+        let refused = self.findings.refused.iter().filter_map(|key| crate::key::below(key, &self.key));
+        refused.into_iter().any(|key| rest_behind(field, key).is_some())
     }
 
     fn missing(&self, field: &'static str) -> Refusal {
@@ -203,7 +156,11 @@ impl<'n> Node<'n> {
             };
             self.findings.report(&full_key, problem.with_hint(hint));
         }
-        Refusal::Stop
+        if self.is_top() {
+            return Refusal::Stop;
+        }
+        // Leaves out this section, so that the fields behind it are looked at as well.
+        Refusal::Reported { key: self.key.clone() }
     }
 }
 
@@ -273,11 +230,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
         self.deserialize_any(visitor)
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refusal> {
         self.deserialize_any(visitor)
     }
 
@@ -288,16 +241,12 @@ impl<'de> Deserializer<'de> for Node<'_> {
     ) -> Result<V::Value, Refusal> {
         self.secret |= name == SECRET_NEWTYPE;
         let node = self.clone();
-        visitor
-            .visit_newtype_struct(self)
-            .map_err(|refusal| node.refuse(refusal))
+        visitor.visit_newtype_struct(self).map_err(|refusal| node.refuse(refusal))
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         let items = self.scalar()?.value().items();
-        visitor
-            .visit_seq(Items(items.into_iter()))
-            .map_err(|refusal| self.refuse(refusal))
+        visitor.visit_seq(Items(items.into_iter())).map_err(|refusal| self.refuse(refusal))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Refusal> {
@@ -321,10 +270,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
             node.secret = self.secret;
             ((*key).to_owned(), node)
         });
-        let access = Fields {
-            nodes: nodes.collect::<Vec<_>>().into_iter(),
-            value: None,
-        };
+        let access = Fields { nodes: nodes.collect::<Vec<_>>().into_iter(), value: None };
         visitor.visit_map(access).map_err(|refusal| match refusal {
             Refusal::Missing { field } => self.missing(field),
             refusal => refusal,
@@ -348,10 +294,7 @@ impl<'de> Deserializer<'de> for Node<'_> {
             node.secret |= self.secret;
             (field.to_owned(), node)
         });
-        let access = Fields {
-            nodes: nodes.collect::<Vec<_>>().into_iter(),
-            value: None,
-        };
+        let access = Fields { nodes: nodes.collect::<Vec<_>>().into_iter(), value: None };
         visitor.visit_map(access).map_err(|refusal| match refusal {
             Refusal::Missing { field } => self.missing(field),
             refusal => refusal,
@@ -373,14 +316,8 @@ impl<'de> Deserializer<'de> for Node<'_> {
         match (nodes.next(), nodes.next()) {
             (Some((variant, node)), None) => visitor.visit_enum(Variant { variant, node }),
             _ => {
-                let choices: Vec<String> = variants
-                    .iter()
-                    .map(|variant| format!("`{variant}`"))
-                    .collect();
-                Err(Refusal::new(
-                    format!("`{}` needs one of {}", self.key, choices.join(", ")),
-                    "",
-                ))
+                let choices: Vec<String> = variants.iter().map(|variant| format!("`{variant}`")).collect();
+                Err(Refusal::new(format!("`{}` needs one of {}", self.key, choices.join(", ")), ""))
             }
         }
     }
@@ -399,10 +336,7 @@ struct Fields<'n> {
 impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Refusal;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Refusal> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
         let Some((key, node)) = self.nodes.next() else {
             return Ok(None);
         };
@@ -416,8 +350,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         };
         let place = node.clone();
         // Checks of the field's own type (`try_from`, `deserialize_with`) come back without a key.
-        seed.deserialize(node)
-            .map_err(|refusal| place.refuse(refusal))
+        seed.deserialize(node).map_err(|refusal| place.refuse(refusal))
     }
 }
 
@@ -427,14 +360,8 @@ struct Items<'n>(std::vec::IntoIter<&'n str>);
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Refusal;
 
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
-        self.0
-            .next()
-            .map(|item| seed.deserialize(Scalar(item)))
-            .transpose()
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Refusal> {
+        self.0.next().map(|item| seed.deserialize(Scalar(item))).transpose()
     }
 }
 
@@ -448,10 +375,7 @@ impl<'de, 'n> EnumAccess<'de> for Variant<'n> {
     type Error = Refusal;
     type Variant = Node<'n>;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(
-        self,
-        seed: S,
-    ) -> Result<(S::Value, Node<'n>), Refusal> {
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Node<'n>), Refusal> {
         let name: StrDeserializer<'_, Refusal> = self.variant.into_deserializer();
         Ok((seed.deserialize(name)?, self.node))
     }
@@ -472,11 +396,7 @@ impl<'de> VariantAccess<'de> for Node<'_> {
         self.deserialize_seq(visitor)
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Refusal> {
         self.deserialize_struct("", fields, visitor)
     }
 }

@@ -12,13 +12,8 @@ use crate::value::shown;
 
 /// What a type wants to be written, if it is one of the types with words of their own.
 fn wanted(type_name: &str) -> Option<(&'static str, String)> {
-    let range =
-        |from: &dyn Display, to: &dyn Display| format!("a whole number from {from} to {to}");
-    let name = type_name
-        .rsplit("::")
-        .next()
-        .unwrap_or(type_name)
-        .trim_end_matches('>');
+    let range = |from: &dyn Display, to: &dyn Display| format!("a whole number from {from} to {to}");
+    let name = type_name.trim_end_matches('>').rsplit([':', '<']).next().unwrap_or(type_name);
     let whole = match name {
         "u8" => range(&u8::MIN, &u8::MAX),
         "u16" => range(&u16::MIN, &u16::MAX),
@@ -34,9 +29,7 @@ fn wanted(type_name: &str) -> Option<(&'static str, String)> {
         _ => return None,
     };
     let whole = if type_name.contains("NonZero") {
-        whole
-            .replace("from 0 to", "from 1 to")
-            .replace("at least 0", "at least 1")
+        whole.replace("from 0 to", "from 1 to").replace("at least 0", "at least 1")
     } else {
         whole
     };
@@ -46,10 +39,7 @@ fn wanted(type_name: &str) -> Option<(&'static str, String)> {
 /// Message and hint for `text` that does not parse as the type; `error` is the type's own message.
 pub(crate) fn refusal(type_name: &str, text: &str, error: &str) -> (String, String) {
     let Some((noun, wanted)) = wanted(type_name) else {
-        return (
-            format!("`{}` cannot be used: {error}", shown(text)),
-            String::new(),
-        );
+        return (format!("`{}` cannot be used: {error}", shown(text)), String::new());
     };
     let message = match noun {
         "whole number" if text.parse::<i128>().is_ok() => {
@@ -58,10 +48,7 @@ pub(crate) fn refusal(type_name: &str, text: &str, error: &str) -> (String, Stri
         "boolean" => format!("`{}` is neither `true` nor `false`", shown(text)),
         noun => format!("`{}` is not a {noun}", shown(text)),
     };
-    (
-        message,
-        format!("write {wanted}, or remove the line to use the default"),
-    )
+    (message, format!("write {wanted}, or remove the line to use the default"))
 }
 
 /// The text of a scalar, on its way into a visitor.
@@ -137,11 +124,7 @@ impl<'de> Deserializer<'de> for Scalar<'_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Refusal> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -154,16 +137,8 @@ impl<'de> Deserializer<'de> for Scalar<'_> {
         let text = self.0.trim();
         let squeeze = |name: &str| name.to_lowercase().replace(['-', '_', '.', ' '], "");
         let exact = variants.iter().find(|variant| **variant == text);
-        let near = || {
-            variants
-                .iter()
-                .find(|variant| squeeze(variant) == squeeze(text))
-        };
-        let variant: StrDeserializer<'_, Refusal> = exact
-            .or_else(near)
-            .copied()
-            .unwrap_or(text)
-            .into_deserializer();
+        let near = || variants.iter().find(|variant| squeeze(variant) == squeeze(text));
+        let variant: StrDeserializer<'_, Refusal> = exact.or_else(near).copied().unwrap_or(text).into_deserializer();
         visitor.visit_enum(variant)
     }
 
@@ -175,8 +150,8 @@ impl<'de> Deserializer<'de> for Scalar<'_> {
     ) -> Result<V::Value, Refusal> {
         // serde reads a std Duration as this struct; people write `10s`.
         if name == "Duration" && fields == ["secs", "nanos"] {
-            let duration = crate::duration::parse(self.0)
-                .map_err(|error| Refusal::new(error.to_string(), error.hint()))?;
+            let duration =
+                crate::duration::parse(self.0).map_err(|error| Refusal::new(error.to_string(), error.hint()))?;
             let parts = [duration.as_secs(), u64::from(duration.subsec_nanos())];
             return visitor.visit_seq(serde::de::value::SeqDeserializer::new(parts.into_iter()));
         }
