@@ -64,12 +64,12 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
         self.after_secret = false;
         match name {
             "conf" => self.conf(attached),
-            "profile" => match self.value(name, attached) {
+            "profile" => match self.value(attached) {
                 Some(profile) => self.result.profile = Some(profile.to_owned()),
                 None => self.missing(name, "NAME"),
             },
             "set" => self.set(attached),
-            _ if name.contains('.') || self.known.contains(name) => match self.value(name, attached) {
+            _ if name.contains('.') || self.known.contains(name) => match self.value(attached) {
                 Some(value) => self.setting(name, value, format!("--{name}")),
                 None => self.missing(name, "VALUE"),
             },
@@ -102,7 +102,7 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
     }
 
     fn set(&mut self, attached: Option<&'a str>) {
-        let Some(assignment) = self.value("set", attached) else {
+        let Some(assignment) = self.value(attached) else {
             return self.missing("set", "KEY=VALUE");
         };
         match assignment.split_once('=') {
@@ -123,7 +123,7 @@ impl<'a, I: Iterator<Item = &'a str>> Reader<'a, I> {
         self.result.settings.push(Setting { key: key.to_owned(), value: value.to_owned(), origin });
     }
 
-    fn value(&mut self, _name: &str, attached: Option<&'a str>) -> Option<&'a str> {
+    fn value(&mut self, attached: Option<&'a str>) -> Option<&'a str> {
         attached.or_else(|| self.rest.next_if(|next| !next.starts_with("--")))
     }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Problem};
 use crate::format::Format;
 use crate::key;
 use crate::layer::{self, Layer};
-use crate::secret::is_secret_key;
+use crate::secret::{SecretKeys, is_secret_key};
 use crate::substitute::Surroundings;
 use crate::text;
 use crate::value::{Entry, Origin, Value};
@@ -52,6 +52,7 @@ pub struct ConfigurationBuilder {
     arguments: Vec<String>,
     set: Vec<(String, String)>,
     known: BTreeSet<String>,
+    secret_keys: SecretKeys,
     problems: Vec<Problem>,
 }
 
@@ -175,6 +176,13 @@ impl ConfigurationBuilder {
         self
     }
 
+    /// Registers keys whose values are masked although they [do not look](crate::is_secret_key)
+    /// secret, as they are spelt below their sections or in full.
+    pub fn secret_keys<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>) -> Self {
+        keys.into_iter().for_each(|key| self.secret_keys.add(key.into()));
+        self
+    }
+
     /// Reads every source and lays them over each other.
     ///
     /// # Errors
@@ -201,6 +209,8 @@ impl ConfigurationBuilder {
         layers.push(self.arguments_layer(settings, &mut problems));
         layers.push(pairs(&self.set, &Origin::Set, &mut problems));
 
+        layers.iter_mut().for_each(|layer| layer.mark_secrets(&self.secret_keys));
+
         let merged = layer::merge(&layers)?;
         Error::check(problems)?;
         Ok(Configuration::new(merged))
@@ -210,7 +220,7 @@ impl ConfigurationBuilder {
         match source {
             FileSource::Text { name, format, text } => {
                 let surroundings = self.surroundings(Path::new(name));
-                Some(layer::parse(name, *format, text, &surroundings, problems))
+                Some(layer::parse(name, *format, text, &surroundings, &self.secret_keys, problems))
             }
             FileSource::Path { path, optional } if *optional && !path.exists() => None,
             FileSource::Path { path, .. } => self.read_file(path, problems),
@@ -225,7 +235,7 @@ impl ConfigurationBuilder {
             return None;
         };
         match text::read(path) {
-            Ok(text) => Some(layer::parse(&name, format, &text, &self.surroundings(path), problems)),
+            Ok(text) => Some(layer::parse(&name, format, &text, &self.surroundings(path), &self.secret_keys, problems)),
             Err(reason) => {
                 let problem = Problem::new(format!("cannot read the configuration file `{name}`: {reason}"));
                 problems.push(problem.with_hint("check the path; another one is given with `--conf FILE`"));

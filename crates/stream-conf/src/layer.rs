@@ -14,7 +14,7 @@ use figment::{Figment, Metadata, Profile, Provider, Source};
 use crate::error::{Error, Problem};
 use crate::format::{Document, Format, Item, RawScalar, RawValue};
 use crate::key;
-use crate::secret::is_secret_key;
+use crate::secret::{SecretKeys, is_secret_key};
 use crate::source::{Place, SourceText, Span};
 use crate::substitute::{Substituted, Surroundings};
 use crate::text;
@@ -33,6 +33,13 @@ impl Layer {
         let entry = entry.marked_secret(is_secret_key(key)).marked_under_app(under_app);
         self.entries.insert(key.to_owned(), entry)
     }
+
+    /// Marks the entries that `secret_keys` calls secret.
+    pub(crate) fn mark_secrets(&mut self, secret_keys: &SecretKeys) {
+        for (key, entry) in &mut self.entries {
+            *entry = entry.clone().marked_secret(secret_keys.contains(key));
+        }
+    }
 }
 
 /// Parses a file into a layer. What is wrong goes to `problems`; what is right is kept, so that
@@ -42,6 +49,7 @@ pub(crate) fn parse(
     format: Format,
     raw: &str,
     surroundings: &Surroundings<'_>,
+    secret_keys: &SecretKeys,
     problems: &mut Vec<Problem>,
 ) -> Layer {
     let text: Arc<str> = Arc::from(text::normal(raw));
@@ -57,15 +65,17 @@ pub(crate) fn parse(
         }
     };
     let Document { items, faults } = document;
-    let mut secrets: Vec<Span> = items.iter().filter(|item| is_secret_key(&item.key)).map(|item| item.span).collect();
-    let faulty = faults.iter().filter(|fault| fault.key.as_deref().is_some_and(is_secret_key));
+    let secret_items = items.iter().filter(|item| secret_keys.contains(&item.key));
+    let mut secrets: Vec<Span> = secret_items.map(|item| item.span).collect();
+    let faulty = faults.iter().filter(|fault| fault.key.as_deref().is_some_and(|key| secret_keys.contains(key)));
     secrets.extend(faulty.map(|fault| fault.value));
     let source = Arc::new(SourceText::parsed(name, text, secrets));
     for fault in faults {
         let span = fault.span;
         problems.push(fault.problem().at(&source, span));
     }
-    let mut reader = FileReader { source, surroundings, problems, layer: Layer::default(), seen: BTreeMap::new() };
+    let mut reader =
+        FileReader { source, surroundings, secret_keys, problems, layer: Layer::default(), seen: BTreeMap::new() };
     items.into_iter().for_each(|item| reader.item(item));
     reader.layer
 }
@@ -84,6 +94,7 @@ fn without_hidden_words(problem: Problem) -> Problem {
 struct FileReader<'r> {
     source: Arc<SourceText>,
     surroundings: &'r Surroundings<'r>,
+    secret_keys: &'r SecretKeys,
     problems: &'r mut Vec<Problem>,
     layer: Layer,
     /// Canonical key to the first place it was given at, and how it was written there.
@@ -119,7 +130,7 @@ impl FileReader<'_> {
         let place = Place { source: self.source.clone(), value: item.span, key: item.key_span };
         let entry = Entry::new(value, origin)
             .with_place(place)
-            .marked_secret(from_file || is_secret_key(&key))
+            .marked_secret(from_file || self.secret_keys.contains(&key))
             .marked_under_app(under_app);
         self.layer.entries.insert(key, entry);
     }

@@ -102,8 +102,9 @@
 //! A value whose key [looks secret](is_secret_key), or that came through `${file:…}`, is printed
 //! as `***` by `Debug`, `explain` and errors, in excerpts of files too; passwords in addresses
 //! (`scheme://user:password@host`) are masked wherever they stand. In settings a secret is a
-//! [`Secret`], which cannot be printed or serialized. What is not covered: a secret under a key
-//! that does not look like one is masked only where its own [`Secret`] field refuses it.
+//! [`Secret`], which cannot be printed or serialized. A secret under a key that does not look like
+//! one is [registered](ConfigurationBuilder::secret_keys); without that, only its own [`Secret`]
+//! field hides it.
 //!
 //! # Where to look
 //! Reading order: `builder` (sources and their order), `format` (files to flat keys), `substitute`,

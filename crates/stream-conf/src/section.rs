@@ -69,7 +69,6 @@ impl Section {
     /// dotted keys are cut too (`group.id` gives `group`); whoever knows the keys sorts them out.
     pub fn child_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.entries.keys().filter_map(|key| Some(key.split_once('.')?.0)).collect();
-        names.dedup();
         names.sort_unstable();
         names.dedup();
         names

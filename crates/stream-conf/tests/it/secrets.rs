@@ -168,3 +168,17 @@ fn a_secret_by_type_stays_out_of_errors() {
     assert!(error.problems()[0].snippet().unwrap().contains("hidden: ***"), "{error}");
     assert!(!error.problems()[0].to_string().contains(&CANARY[1..]), "{error}");
 }
+
+#[test]
+fn registered_keys_are_secret_in_every_layer() {
+    let set = ["s.hidden", "s.hidden.deep", "hidden"];
+    let built = Configuration::builder()
+        .secret_keys(["hidden", "hidden.deep"])
+        .text("a", Format::Yaml, format!("s: {{hidden: {CANARY}, users: x, mode: y}}\n"))
+        .env([("STREAM__S__HIDDEN".to_owned(), CANARY.to_owned())])
+        .args(["--set".to_owned(), format!("s.hidden.deep={CANARY}")])
+        .set("hidden", CANARY)
+        .build();
+    assert!(set.iter().all(|key| built.as_ref().unwrap().get(key).unwrap().is_secret()));
+    assert!(!printed(built).contains(&CANARY[1..]));
+}
