@@ -1,1 +1,6 @@
 //! Benchmarks, load generators and the contestant for side-by-side runs
+//!
+//! Nothing here is published and nothing may depend on it but `xtask`.
+#![allow(clippy::disallowed_methods, reason = "a benchmark measures the real clock and starts its own threads")]
+
+pub mod dispatch;
