@@ -14,7 +14,7 @@ use super::{KeyProblem, Translation, is_secret};
 /// # Errors
 /// Every property that librdkafka refuses.
 pub fn check(translation: &Translation) -> Result<(), Vec<KeyProblem>> {
-    let problems: Vec<KeyProblem> = translation
+    let mut problems: Vec<KeyProblem> = translation
         .client
         .iter()
         .filter_map(|(property, value)| {
@@ -29,51 +29,66 @@ pub fn check(translation: &Translation) -> Result<(), Vec<KeyProblem>> {
             Some(problem(key, property, &reason))
         })
         .collect();
-    if problems.is_empty() {
-        Ok(())
-    } else {
-        Err(problems)
-    }
+    problems.extend(missing_mechanism(translation, &features()));
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// The features of this build of librdkafka: `gzip`, `ssl`, `zstd`, `oidc` ...
 pub fn features() -> Vec<String> {
-    let list = ClientConfig::new()
-        .create_native_config()
-        .and_then(|config| config.get("builtin.features"));
-    list.unwrap_or_default()
-        .split(',')
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .collect()
+    let list = ClientConfig::new().create_native_config().and_then(|config| config.get("builtin.features"));
+    list.unwrap_or_default().split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
+}
+
+/// A SASL mechanism that this build does not have; librdkafka would say so only when the client is created.
+fn missing_mechanism(translation: &Translation, features: &[String]) -> Option<KeyProblem> {
+    let client = &translation.client;
+    client.get("security.protocol").filter(|protocol| protocol.starts_with("sasl_"))?;
+    // GSSAPI is what both clients take when no mechanism is set.
+    let mechanism = client.get("sasl.mechanism").map_or("GSSAPI", String::as_str);
+    let (needed, feature) = match mechanism {
+        "GSSAPI" => ("sasl_gssapi", "kerberos"),
+        "OAUTHBEARER" => ("sasl_oauthbearer", "tls"),
+        scram if scram.starts_with("SCRAM-") => ("sasl_scram", "tls"),
+        _ => return None,
+    };
+    if features.iter().any(|known| known == needed) {
+        return None;
+    }
+    let property =
+        ["sasl.mechanism", "security.protocol"].into_iter().find(|property| client.contains_key(*property))?;
+    let key = translation.written_by.get(property).map_or(property, String::as_str);
+    let mut problem = needs_feature(key, feature);
+    if property == "security.protocol" {
+        problem.message = format!(
+            "`{key}` without `sasl.mechanism` means GSSAPI (Kerberos), which needs the cargo feature `{feature}` of \
+             stream-kafka, off in this build"
+        );
+        problem.hint = Some("set `sasl.mechanism`, or turn the feature on".to_owned());
+    }
+    Some(problem)
+}
+
+fn needs_feature(key: &str, feature: &str) -> KeyProblem {
+    KeyProblem {
+        key: key.to_owned(),
+        message: format!("`{key}` needs the cargo feature `{feature}` of stream-kafka, which is off in this build"),
+        hint: Some(format!("add features = [\"{feature}\"] to the dependency on stream-kafka")),
+    }
 }
 
 fn problem(key: &str, property: &str, reason: &str) -> KeyProblem {
     if let Some(feature) = missing_feature(reason) {
-        return KeyProblem {
-            key: key.to_owned(),
-            message: format!(
-                "`{key}` needs the cargo feature `{feature}` of stream-kafka, which is off in this build"
-            ),
-            hint: Some(format!(
-                "add features = [\"{feature}\"] to the dependency on stream-kafka"
-            )),
-        };
+        return needs_feature(key, feature);
     }
     let message = match is_secret(key) || is_secret(property) {
         true => format!("librdkafka refuses the value of `{key}`"),
         false => format!("librdkafka refuses `{key}`: {reason}"),
     };
-    KeyProblem {
-        key: key.to_owned(),
-        message,
-        hint: Some("correct the value, or remove the line".to_owned()),
-    }
+    KeyProblem { key: key.to_owned(), message, hint: Some("correct the value, or remove the line".to_owned()) }
 }
 
 fn missing_feature(reason: &str) -> Option<&'static str> {
-    let is_about_build =
-        reason.contains("at build time") || reason.contains("not supported in this build");
+    let is_about_build = reason.contains("at build time") || reason.contains("not supported in this build");
     let features = [
         ("libcurl", "oidc"),
         ("OIDC", "oidc"),
@@ -84,8 +99,20 @@ fn missing_feature(reason: &str) -> Option<&'static str> {
         ("SCRAM", "tls"),
         ("GSSAPI", "kerberos"),
     ];
-    features
-        .iter()
-        .find(|(word, _)| is_about_build && reason.contains(word))
-        .map(|(_, feature)| *feature)
+    features.iter().find(|(word, _)| is_about_build && reason.contains(word)).map(|(_, feature)| *feature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::problem;
+
+    #[test]
+    fn a_reason_is_left_out_where_it_may_quote_a_secret() {
+        let reason = "Invalid value \"hush\" for configuration property";
+        for (key, property) in [("sasl.jaas.config", "sasl.username"), ("sasl.username", "sasl.password")] {
+            assert!(!format!("{:?}", problem(key, property, reason)).contains("hush"));
+        }
+        let shown = problem("broker.address.family", "broker.address.family", reason);
+        assert!(shown.message.contains(reason));
+    }
 }

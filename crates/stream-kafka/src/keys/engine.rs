@@ -184,8 +184,6 @@ pub struct SchemaRegistry {
 impl fmt::Debug for SchemaRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Both the URL (user:password@) and the properties may carry credentials.
-        f.debug_struct("SchemaRegistry")
-            .field("properties", &self.properties.keys())
-            .finish_non_exhaustive()
+        f.debug_struct("SchemaRegistry").field("properties", &self.properties.keys()).finish_non_exhaustive()
     }
 }

@@ -10,6 +10,9 @@ use super::{KeyProblem, RawSetting, Role, suggest};
 /// under its own or another name.
 pub(crate) fn take_in(draft: &mut Draft, settings: &[RawSetting<'_>]) {
     for setting in settings {
+        if let Some(origin) = &setting.origin {
+            draft.origins.entry(setting.key.to_owned()).or_insert_with(|| origin.clone());
+        }
         take_in_one(draft, setting);
     }
 }
@@ -18,11 +21,7 @@ fn take_in_one(draft: &mut Draft, setting: &RawSetting<'_>) {
     let written = setting.key;
     let key = written.strip_prefix("properties.").unwrap_or(written);
     if let Some(reason) = native::denied(key).filter(|_| table::find(key).is_none()) {
-        return draft.refuse(
-            written,
-            format!("`{written}` cannot be set: {reason}"),
-            "remove the line",
-        );
+        return draft.refuse(written, format!("`{written}` cannot be set: {reason}"), "remove the line");
     }
     match table::find(key) {
         Some(row) if row.applies.to(draft.role) => take_in_row(draft, row, key, setting),
@@ -42,24 +41,17 @@ fn take_in_row(draft: &mut Draft, row: &'static Row, key: &str, setting: &RawSet
         Ok(checked) => checked,
         Err(expected) => {
             let problem = wrong_shape(setting, &expected, row.rule);
-            return draft.refuse(
-                &problem.key,
-                problem.message,
-                problem.hint.unwrap_or_default(),
-            );
+            return draft.refuse(&problem.key, problem.message, problem.hint.unwrap_or_default());
         }
     };
     if let Some(change) = checked.change {
         draft.warn(format!("`{}` {change}", setting.key));
     }
-    let given = Given {
-        key: setting.key.to_owned(),
-        value: checked.value,
-    };
+    let given = Given { key: setting.key.to_owned(), value: checked.value };
     if let Some(first) = draft.given.get(key) {
         let message = match first.key == given.key {
             true => format!("`{}` is set twice", given.key),
-            false => format!("`{}` and `{}` are the same setting", first.key, given.key),
+            false => format!("`{}`{} and `{}` are the same setting", first.key, draft.place(&first.key), given.key),
         };
         return draft.refuse(setting.key, message, "keep one of the two");
     }
@@ -73,35 +65,31 @@ fn take_in_row(draft: &mut Draft, row: &'static Row, key: &str, setting: &RawSet
 
 fn take_in_native(draft: &mut Draft, key: &str, setting: &RawSetting<'_>) {
     if key == "debug" {
-        draft.warn(
-            "`debug` makes the client log what it sends and receives; meant for a short time",
-        );
+        draft.warn("`debug` makes the client log what it sends and receives; meant for a short time");
     }
     draft.put(key, setting.value.trim(), setting.key);
 }
 
 fn wrong_shape(setting: &RawSetting<'_>, expected: &str, rule: Rule) -> KeyProblem {
-    let value = shown(setting.key, setting.value.trim());
+    let key = setting.key;
+    let value = setting.value.trim();
+    let message = match rule {
+        _ if !value.is_empty() => format!("{} under `{key}` is not {expected}", shown(key, value)),
+        Rule::NonEmpty => format!("`{key}` is empty"),
+        _ => format!("`{key}` is empty, expected {expected}"),
+    };
     let hint = match rule {
-        Rule::Int(_) if setting.key.ends_with(".ms") => "write milliseconds, without a unit",
+        Rule::Int(_) | Rule::Millis(_) if key.ends_with(".ms") => "write milliseconds, without a unit",
         _ => "correct the value, or remove the line to use the default",
     };
-    KeyProblem {
-        key: setting.key.to_owned(),
-        message: format!("{value} under `{}` is not {expected}", setting.key),
-        hint: Some(hint.to_owned()),
-    }
+    KeyProblem { key: key.to_owned(), message, hint: Some(hint.to_owned()) }
 }
 
 fn refuse_unknown(draft: &mut Draft, written: &str, key: &str) {
     let message = format!("unknown key `{written}`");
     match suggest::nearest(draft.role, key) {
         Some(near) => draft.refuse(written, message, format!("did you mean `{near}`?")),
-        None => draft.refuse(
-            written,
-            message,
-            "docs/src/kafka-keys.md lists the known keys",
-        ),
+        None => draft.refuse(written, message, "docs/src/kafka-keys.md lists the known keys"),
     }
 }
 
@@ -110,15 +98,7 @@ fn refuse_other_role(draft: &mut Draft, written: &str) {
         Role::Source => ("source", Applies::Sink, "kafka.sink"),
         Role::Sink => ("sink", Applies::Source, "kafka.source"),
     };
-    let kind = if other == Applies::Sink {
-        "producer"
-    } else {
-        "consumer"
-    };
+    let kind = if other == Applies::Sink { "producer" } else { "consumer" };
     let message = format!("`{written}` is a {kind} setting and has no meaning for a {this}");
-    draft.refuse(
-        written,
-        message,
-        format!("move it to `{section}`, or remove it"),
-    );
+    draft.refuse(written, message, format!("move it to `{section}`, or remove it"));
 }

@@ -23,10 +23,7 @@ pub(crate) struct Malformed {
 
 /// Reads one login.
 pub(crate) fn parse(text: &str) -> Result<Login, Malformed> {
-    let mut cursor = Cursor {
-        rest: text.chars().peekable(),
-        position: 1,
-    };
+    let mut cursor = Cursor { rest: text.chars().peekable(), position: 1 };
     let module = cursor.word("expected the class of a login module")?;
     let flag = cursor.word("expected `required` after the class")?;
     let flags = ["required", "requisite", "sufficient", "optional"];
@@ -80,39 +77,22 @@ impl Cursor<'_> {
     }
 
     fn wrong(&self, what: &'static str) -> Malformed {
-        Malformed {
-            position: self.position,
-            what,
-        }
+        Malformed { position: self.position, what }
     }
 
     fn word(&mut self, expected: &'static str) -> Result<String, Malformed> {
         self.skip_blanks();
         let mut word = String::new();
-        while let Some(c) = self
-            .rest
-            .peek()
-            .copied()
-            .filter(|c| !c.is_whitespace() && !matches!(c, '=' | ';' | '"'))
-        {
+        while let Some(c) = self.rest.peek().copied().filter(|c| !c.is_whitespace() && !matches!(c, '=' | ';' | '"')) {
             word.push(c);
             self.next();
         }
-        if word.is_empty() {
-            Err(self.wrong(expected))
-        } else {
-            Ok(word)
-        }
+        if word.is_empty() { Err(self.wrong(expected)) } else { Ok(word) }
     }
 
     fn value(&mut self) -> Result<String, Malformed> {
         self.skip_blanks();
-        let Some(quote) = self
-            .rest
-            .peek()
-            .copied()
-            .filter(|c| matches!(c, '"' | '\''))
-        else {
+        let Some(quote) = self.rest.peek().copied().filter(|c| matches!(c, '"' | '\'')) else {
             return self.word("expected the value of an option");
         };
         self.next();
@@ -121,10 +101,7 @@ impl Cursor<'_> {
         loop {
             match self.next() {
                 None | Some('\n') => {
-                    return Err(Malformed {
-                        position: opened,
-                        what: "a quote is never closed",
-                    });
+                    return Err(Malformed { position: opened, what: "a quote is never closed" });
                 }
                 Some(c) if c == quote => return Ok(value),
                 Some('\\') => value.push(self.escaped()),

@@ -30,10 +30,7 @@ pub mod check;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use engine::{
-    AutoOffsetReset, Codec, EngineSettings, IsolationLevel, PartitionerChoice, SchemaRegistry,
-    Semantic,
-};
+pub use engine::{AutoOffsetReset, Codec, EngineSettings, IsolationLevel, PartitionerChoice, SchemaRegistry, Semantic};
 pub use secret::is_secret;
 
 use draft::Draft;
@@ -61,21 +58,14 @@ pub struct RawSetting<'a> {
 impl<'a> RawSetting<'a> {
     /// A setting of unknown origin.
     pub fn new(key: &'a str, value: impl Into<String>) -> Self {
-        Self {
-            key,
-            value: value.into(),
-            origin: None,
-        }
+        Self { key, value: value.into(), origin: None }
     }
 }
 
 impl fmt::Debug for RawSetting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Any value may be a secret under a misspelt key, so no value is printed.
-        f.debug_struct("RawSetting")
-            .field("key", &self.key)
-            .field("origin", &self.origin)
-            .finish_non_exhaustive()
+        f.debug_struct("RawSetting").field("key", &self.key).field("origin", &self.origin).finish_non_exhaustive()
     }
 }
 
@@ -98,16 +88,7 @@ impl fmt::Debug for Translation {
         let masked: BTreeMap<&str, &str> = self
             .client
             .iter()
-            .map(|(key, value)| {
-                (
-                    key.as_str(),
-                    if is_secret(key) {
-                        "***"
-                    } else {
-                        value.as_str()
-                    },
-                )
-            })
+            .map(|(key, value)| (key.as_str(), if is_secret(key) { "***" } else { value.as_str() }))
             .collect();
         f.debug_struct("Translation")
             .field("client", &masked)
@@ -167,23 +148,15 @@ pub fn translate_with(
 /// Whether a key is one of Kafka's (or librdkafka's, StreamPark's, Flink's), so that no alias may be called so.
 pub fn is_known_key(key: &str) -> bool {
     table::find(key).is_some()
-        || [Role::Source, Role::Sink]
-            .into_iter()
-            .any(|role| native::names(role).any(|name| name == key))
+        || [Role::Source, Role::Sink].into_iter().any(|role| native::names(role).any(|name| name == key))
 }
 
 /// Whether known keys begin with `word.`, as `group.id` begins with `group`: below a section, such a first part is not
 /// by itself an alias.
 pub fn begins_known_key(word: &str) -> bool {
-    let begins = |known: &str| {
-        known
-            .strip_prefix(word)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
+    let begins = |known: &str| known.strip_prefix(word).is_some_and(|rest| rest.starts_with('.'));
     table::ROWS.iter().any(|row| begins(row.key))
-        || [Role::Source, Role::Sink]
-            .into_iter()
-            .any(|role| native::names(role).any(begins))
+        || [Role::Source, Role::Sink].into_iter().any(|role| native::names(role).any(begins))
 }
 
 #[cfg(test)]

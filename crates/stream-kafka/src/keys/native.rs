@@ -42,10 +42,7 @@ pub(crate) fn names(role: Role) -> impl Iterator<Item = &'static str> {
 
 /// The one spelling under which we keep a property that has several; where Java has a name, it is Java's.
 pub(crate) fn preferred(name: &str) -> &str {
-    SPELLINGS
-        .iter()
-        .find(|(alias, _)| *alias == name)
-        .map_or(name, |(_, preferred)| preferred)
+    SPELLINGS.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, preferred)| preferred)
 }
 
 /// Why a name may not be set by configuration at all: code loading, commands, callbacks, and what the engine owns.
@@ -54,9 +51,7 @@ pub(crate) fn denied(name: &str) -> Option<&'static str> {
         return Some(reason);
     }
     if name.ends_with("_cb") || contains(API_ONLY, name) {
-        return Some(
-            "it takes a function or pointer of the C library, which a setting cannot hold",
-        );
+        return Some("it takes a function or pointer of the C library, which a setting cannot hold");
     }
     if name.starts_with("statistics.") {
         return Some("the engine owns the statistics of the client");
@@ -78,77 +73,26 @@ const SPELLINGS: &[(&str, &str)] = &[
     ("queue.buffering.max.ms", "linger.ms"),
     ("request.required.acks", "acks"),
     ("sasl.mechanisms", "sasl.mechanism"),
-    (
-        "sasl.oauthbearer.client.id",
-        "sasl.oauthbearer.client.credentials.client.id",
-    ),
-    (
-        "sasl.oauthbearer.client.secret",
-        "sasl.oauthbearer.client.credentials.client.secret",
-    ),
+    ("sasl.oauthbearer.client.id", "sasl.oauthbearer.client.credentials.client.id"),
+    ("sasl.oauthbearer.client.secret", "sasl.oauthbearer.client.credentials.client.secret"),
 ];
 
 const DENIED: &[(&str, &str)] = &[
-    (
-        "auto.commit.enable",
-        "it belongs to a consumer that librdkafka has retired; use `enable.auto.commit`",
-    ),
-    (
-        "consume.callback.max.messages",
-        "the engine takes messages in batches, not by callback; use `max.poll.records`",
-    ),
-    (
-        "delivery.report.only.error",
-        "the engine counts every delivery before it commits a position",
-    ),
-    (
-        "enable.auto.offset.store",
-        "the engine stores positions itself; use `enable.auto.commit`",
-    ),
-    (
-        "enable.partition.eof",
-        "the engine always turns it on, to know when a partition is read to its end",
-    ),
-    (
-        "enabled_events",
-        "the engine owns the event queue of the client",
-    ),
-    (
-        "internal.termination.signal",
-        "it would send a signal through the whole process",
-    ),
-    (
-        "log.queue",
-        "the engine owns the log of the client; use `log_level` or `debug`",
-    ),
-    (
-        "offset.store.method",
-        "the engine keeps positions in checkpoints and in the group",
-    ),
-    (
-        "offset.store.path",
-        "the engine keeps positions in checkpoints and in the group",
-    ),
-    (
-        "offset.store.sync.interval.ms",
-        "the engine keeps positions in checkpoints and in the group",
-    ),
-    (
-        "plugin.library.paths",
-        "it loads a shared library into the process",
-    ),
-    (
-        "queuing.strategy",
-        "the engine relies on first in, first out",
-    ),
-    (
-        "ssl.engine.id",
-        "it loads a shared library into the process; use `ssl.providers`",
-    ),
-    (
-        "ssl.engine.location",
-        "it loads a shared library into the process; use `ssl.providers`",
-    ),
+    ("auto.commit.enable", "it belongs to a consumer that librdkafka has retired; use `enable.auto.commit`"),
+    ("consume.callback.max.messages", "the engine takes messages in batches, not by callback; use `max.poll.records`"),
+    ("delivery.report.only.error", "the engine decides which deliveries it hears of"),
+    ("enable.auto.offset.store", "the engine stores positions itself; use `enable.auto.commit`"),
+    ("enable.partition.eof", "the engine always turns it on, to know when a partition is read to its end"),
+    ("enabled_events", "the engine owns the event queue of the client"),
+    ("internal.termination.signal", "it would send a signal through the whole process"),
+    ("log.queue", "the engine owns the log of the client; use `log_level` or `debug`"),
+    ("offset.store.method", "the engine keeps positions in checkpoints and in the group"),
+    ("offset.store.path", "the engine keeps positions in checkpoints and in the group"),
+    ("offset.store.sync.interval.ms", "the engine keeps positions in checkpoints and in the group"),
+    ("plugin.library.paths", "it loads a shared library into the process"),
+    ("queuing.strategy", "the engine relies on first in, first out"),
+    ("ssl.engine.id", "it loads a shared library into the process; use `ssl.providers`"),
+    ("ssl.engine.location", "it loads a shared library into the process; use `ssl.providers`"),
 ];
 
 const SHARED: &[&str] = &[

@@ -43,24 +43,12 @@ pub(crate) const fn int(low: i64, high: i64) -> Rule {
 
 /// A whole number whose range is narrower in librdkafka.
 pub(crate) const fn clamped(java: (i64, i64), native: (i64, i64)) -> Rule {
-    Rule::Int(IntRule {
-        java,
-        native,
-        same_as: &[],
-    })
+    Rule::Int(IntRule { java, native, same_as: &[] })
 }
 
 /// As [`clamped`], with values that have another number in librdkafka.
-pub(crate) const fn mapped(
-    java: (i64, i64),
-    native: (i64, i64),
-    same_as: &'static [(i64, i64)],
-) -> Rule {
-    Rule::Int(IntRule {
-        java,
-        native,
-        same_as,
-    })
+pub(crate) const fn mapped(java: (i64, i64), native: (i64, i64), same_as: &'static [(i64, i64)]) -> Rule {
+    Rule::Int(IntRule { java, native, same_as })
 }
 
 /// A value that passed its rule.
@@ -79,12 +67,7 @@ impl Rule {
     /// What was expected, for "`x` is not ...".
     pub(crate) fn check(&self, text: &str) -> Result<Checked, String> {
         let text = text.trim();
-        let plain = |value: &str| {
-            Ok(Checked {
-                value: value.to_owned(),
-                change: None,
-            })
-        };
+        let plain = |value: &str| Ok(Checked { value: value.to_owned(), change: None });
         match self {
             Rule::Text => plain(text),
             Rule::NonEmpty if text.is_empty() => Err("a text that is not empty".to_owned()),
@@ -118,21 +101,14 @@ impl IntRule {
         if !(low..=high).contains(&number) {
             return Err(expected());
         }
-        let number = self
-            .same_as
-            .iter()
-            .find(|(java, _)| *java == number)
-            .map_or(number, |(_, native)| *native);
+        let number = self.same_as.iter().find(|(java, _)| *java == number).map_or(number, |(_, native)| *native);
         let (least, most) = self.native;
         let kept = number.clamp(least, most);
         let change = (kept != number).then(|| {
             let end = if kept == least { "least" } else { "most" };
             format!("became {kept}, the {end} that librdkafka takes")
         });
-        Ok(Checked {
-            value: kept.to_string(),
-            change,
-        })
+        Ok(Checked { value: kept.to_string(), change })
     }
 }
 

@@ -10,9 +10,4 @@ pub fn is_secret(key: &str) -> bool {
     is_secret_key(&key) || KAFKAS.iter().any(|part| key.contains(part))
 }
 
-const KAFKAS: &[&str] = &[
-    "user.info",
-    "ssl.keystore.key",
-    "ssl.keystore.certificate",
-    "ssl_key",
-];
+const KAFKAS: &[&str] = &["user.info", "ssl.keystore.key", "ssl.keystore.certificate", "ssl_key"];

@@ -66,15 +66,11 @@ pub struct Row {
 /// Finds the row of a key, also of a key that only fits a row with `<...>`.
 pub fn find(key: &str) -> Option<&'static Row> {
     let family = || {
-        let (head, rest) = FAMILIES
-            .iter()
-            .find_map(|(prefix, row)| key.strip_prefix(prefix).map(|rest| (row, rest)))?;
+        let (head, rest) =
+            FAMILIES.iter().find_map(|(prefix, row)| key.strip_prefix(prefix).map(|rest| (row, rest)))?;
         (!rest.is_empty()).then_some(*head)
     };
-    let name = RELATIVES
-        .iter()
-        .find(|(relative, _)| *relative == key)
-        .map_or(key, |(_, row)| *row);
+    let name = RELATIVES.iter().find(|(relative, _)| *relative == key).map_or(key, |(_, row)| *row);
     let exact = |name: &str| ROWS.iter().find(|row| row.key == name);
     exact(name).or_else(|| exact(family()?))
 }
@@ -278,7 +274,7 @@ pub const ROWS: &[Row] = rows! {
     "start.from.timestamp" Source Engine [] (int(0, LONG)) "StreamPark: milliseconds since the epoch, for partitions without an offset of their own"
     "start.from.offset.topic" Source Engine [] (NAME) "StreamPark: the topics that have a `start.from.offset.<topic>`"
     "start.from.offset.<topic>" Source Engine [] (NAME) "StreamPark: `0:182,1:183` is partition:offset"
-    "alias" Both Engine [] (NAME) "StreamPark: the name of this instance; not the name of a key"
+    "alias" Both Engine [] (TEXT) "StreamPark: the name of this instance; not the name of a key"
     "flink.partition-discovery.interval-millis" Source Engine [] (int(i64::MIN, LONG)) "Flink: how often to look for new partitions; 0 or less is off, the default"
     "partition.discovery.interval.ms" Source Engine [] (int(i64::MIN, LONG)) "Flink: the newer name of the same"
     "client.id.prefix" Both Engine ["client.id"] (TEXT) "Flink: as `client.id`"

@@ -21,18 +21,11 @@ pub(super) fn run(draft: &mut Draft) {
             kept.push(name);
         } else {
             let message = format!("`{key}`: `{suite}` has no name in OpenSSL");
-            draft.refuse(
-                key,
-                message,
-                "take it off the list, or use the names that `openssl ciphers` prints",
-            );
+            draft.refuse(key, message, "take it off the list, or use the names that `openssl ciphers` prints");
         }
     }
     if !fixed.is_empty() {
-        draft.warn(format!(
-            "`{key}`: TLS 1.3 suites cannot be chosen here, left out: {}",
-            fixed.join(", ")
-        ));
+        draft.warn(format!("`{key}`: TLS 1.3 suites cannot be chosen here, left out: {}", fixed.join(", ")));
     }
     if !kept.is_empty() {
         draft.put("ssl.cipher.suites", kept.join(":"), key);
@@ -41,9 +34,7 @@ pub(super) fn run(draft: &mut Draft) {
 
 /// `TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256` is `ECDHE-RSA-AES128-GCM-SHA256`.
 fn openssl_name(suite: &str) -> Option<String> {
-    let body = suite
-        .strip_prefix("TLS_")
-        .or_else(|| suite.strip_prefix("SSL_"))?;
+    let body = suite.strip_prefix("TLS_").or_else(|| suite.strip_prefix("SSL_"))?;
     let (exchange, cipher) = body.split_once("_WITH_")?;
     let (_, exchange) = EXCHANGES.iter().find(|(iana, _)| *iana == exchange)?;
     let (_, cipher) = CIPHERS.iter().find(|(iana, _)| *iana == cipher)?;

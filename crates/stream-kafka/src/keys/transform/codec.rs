@@ -22,23 +22,19 @@ fn read(draft: &mut Draft, key: &str, word: &str) -> Option<Codec> {
     if let Some(codec) = codec(class, word) {
         return Some(codec);
     }
-    let opposite = if word == "serializer" {
-        "deserializer"
-    } else {
-        "serializer"
-    };
+    let opposite = if word == "serializer" { "deserializer" } else { "serializer" };
     match codec(class, opposite) {
         Some(_) => {
             let message = format!("`{class}` under `{key}` is a {opposite}");
-            draft.refuse(
-                key,
-                message,
-                format!("name the {word} of the same kind, or remove the line"),
-            );
+            draft.refuse(key, message, format!("name the {word} of the same kind, or remove the line"));
         }
         None => {
             let message = format!("`{class}` under `{key}` is a Java class and cannot run here");
-            draft.refuse(key, message, "derive the schema with #[derive(KafkaSchema)], or give the source or sink a schema of your own");
+            draft.refuse(
+                key,
+                message,
+                "derive the schema with #[derive(KafkaSchema)], or give the source or sink a schema of your own",
+            );
         }
     }
     None
@@ -47,15 +43,10 @@ fn read(draft: &mut Draft, key: &str, word: &str) -> Option<Codec> {
 fn codec(class: &str, word: &str) -> Option<Codec> {
     let name = simple_name(class);
     let package = class.strip_suffix(name)?;
-    let ending = if word == "serializer" {
-        "Serializer"
-    } else {
-        "Deserializer"
-    };
+    let ending = if word == "serializer" { "Serializer" } else { "Deserializer" };
     let stem = name.strip_suffix(ending)?;
     let (_, _, codec) = CODECS.iter().find(|(known, home, _)| {
-        *known == stem
-            && (package.is_empty() || package == *home || package.ends_with(&format!(".{home}")))
+        *known == stem && (package.is_empty() || package == *home || package.ends_with(&format!(".{home}")))
     })?;
     Some(*codec)
 }
@@ -77,22 +68,10 @@ const CODECS: &[(&str, &str, Codec)] = &[
     ("UUID", KAFKA, Codec::Uuid),
     ("Boolean", KAFKA, Codec::Boolean),
     ("Void", KAFKA, Codec::Void),
-    (
-        "Json",
-        "org.springframework.kafka.support.serializer.",
-        Codec::Json,
-    ),
+    ("Json", "org.springframework.kafka.support.serializer.", Codec::Json),
     ("Json", "org.apache.kafka.connect.json.", Codec::Json),
     ("KafkaJson", CONFLUENT, Codec::Json),
     ("KafkaAvro", CONFLUENT, Codec::Avro),
-    (
-        "KafkaProtobuf",
-        "io.confluent.kafka.serializers.protobuf.",
-        Codec::Protobuf,
-    ),
-    (
-        "KafkaJsonSchema",
-        "io.confluent.kafka.serializers.json.",
-        Codec::JsonSchema,
-    ),
+    ("KafkaProtobuf", "io.confluent.kafka.serializers.protobuf.", Codec::Protobuf),
+    ("KafkaJsonSchema", "io.confluent.kafka.serializers.json.", Codec::JsonSchema),
 ];

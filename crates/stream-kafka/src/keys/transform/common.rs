@@ -19,21 +19,14 @@ pub(super) fn run(draft: &mut Draft) {
 }
 
 fn servers(draft: &mut Draft) {
-    let Some(given) = draft
-        .get("bootstrap.servers")
-        .or_else(|| draft.get("metadata.broker.list"))
-    else {
+    let Some(given) = draft.get("bootstrap.servers").or_else(|| draft.get("metadata.broker.list")) else {
         return;
     };
     let servers: Vec<&str> = split(&given.value).collect();
     for server in &servers {
         if let Some(problem) = wrong_server(server) {
             let message = format!("`{server}` under `{}` {problem}", given.key);
-            draft.refuse(
-                &given.key,
-                message,
-                "write `host:port`, several with commas, IPv6 as `[::1]:9092`",
-            );
+            draft.refuse(&given.key, message, "write `host:port`, several with commas, IPv6 as `[::1]:9092`");
         }
     }
     draft.overwrite("bootstrap.servers", servers.join(","));
@@ -41,9 +34,7 @@ fn servers(draft: &mut Draft) {
 
 /// What is wrong with one server, if anything. A missing port is fine: librdkafka knows 9092.
 fn wrong_server(server: &str) -> Option<&'static str> {
-    let address = server
-        .split_once("://")
-        .map_or(server, |(_, address)| address);
+    let address = server.split_once("://").map_or(server, |(_, address)| address);
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => match rest.split_once(']') {
             Some((host, port)) => (host, port.strip_prefix(':')),
@@ -52,9 +43,7 @@ fn wrong_server(server: &str) -> Option<&'static str> {
         None if address.matches(':').count() > 1 => {
             return Some("looks like IPv6 without brackets");
         }
-        None => address
-            .split_once(':')
-            .map_or((address, None), |(host, port)| (host, Some(port))),
+        None => address.split_once(':').map_or((address, None), |(host, port)| (host, Some(port))),
     };
     if host.is_empty() {
         return Some("has no host");
@@ -69,16 +58,11 @@ fn names(draft: &mut Draft) {
     if let Some(given) = draft.get("client.id.prefix") {
         draft.put("client.id", given.value.clone(), &given.key);
     }
-    let prefix = draft
-        .get("client.id.prefix")
-        .or_else(|| draft.get("client.id"));
+    let prefix = draft.get("client.id.prefix").or_else(|| draft.get("client.id"));
     draft.engine.client_id_prefix = prefix.map(|given| given.value);
-    if let Some(given) = draft.get("alias") {
+    if let Some(given) = draft.get("alias").filter(|given| !given.value.is_empty()) {
         if is_known_key(&given.value) {
-            let message = format!(
-                "the alias `{}` is also the name of a Kafka key",
-                given.value
-            );
+            let message = format!("the alias `{}` is also the name of a Kafka key", given.value);
             draft.refuse(&given.key, message, "choose another name for this instance");
         }
         draft.engine.alias = Some(given.value);
@@ -103,16 +87,8 @@ fn topics(draft: &mut Draft) {
         }
     }
     if draft.role == Role::Sink && topics.len() > 1 {
-        let message = format!(
-            "`{}` of a sink names {} topics, it takes one",
-            given.key,
-            topics.len()
-        );
-        draft.refuse(
-            &given.key,
-            message,
-            "use one sink per topic, or choose the topic per record in the serializer",
-        );
+        let message = format!("`{}` of a sink names {} topics, it takes one", given.key, topics.len());
+        draft.refuse(&given.key, message, "use one sink per topic, or choose the topic per record in the serializer");
     }
     draft.engine.topics = topics;
 }
@@ -125,8 +101,7 @@ pub(super) fn is_topic_name(name: &str) -> bool {
 
 /// The parts of a list, which may use commas or blanks.
 pub(super) fn split(list: &str) -> impl Iterator<Item = &str> {
-    list.split(|c: char| c == ',' || c.is_whitespace())
-        .filter(|part| !part.is_empty())
+    list.split(|c: char| c == ',' || c.is_whitespace()).filter(|part| !part.is_empty())
 }
 
 fn renamed_numbers(draft: &mut Draft) {
@@ -164,9 +139,7 @@ fn reconnect(draft: &mut Draft) {
         draft.put_derived(max, delay.to_string());
     } else if draft.is_explicit(max) && delay > draft.number(max, 0) {
         let (base_key, max_key) = (draft.writer(base), draft.writer(max));
-        draft.warn(format!(
-            "`{max_key}` was raised to {delay}, because `{base_key}` is that long"
-        ));
+        draft.warn(format!("`{max_key}` was raised to {delay}, because `{base_key}` is that long"));
         draft.overwrite(max, delay.to_string());
     }
 }
@@ -181,19 +154,12 @@ fn lower_reconnect_base(draft: &mut Draft) {
 }
 
 fn config_providers(draft: &mut Draft) {
-    const KNOWN: [&str; 3] = [
-        "FileConfigProvider",
-        "DirectoryConfigProvider",
-        "EnvVarConfigProvider",
-    ];
+    const KNOWN: [&str; 3] = ["FileConfigProvider", "DirectoryConfigProvider", "EnvVarConfigProvider"];
     let given: Vec<(String, Given)> = with_prefix(draft, "config.providers.");
     for (name, given) in given {
         let key = &given.key;
         if name.ends_with(".class") {
-            let class = given
-                .value
-                .strip_prefix("org.apache.kafka.common.config.provider.")
-                .unwrap_or(&given.value);
+            let class = given.value.strip_prefix("org.apache.kafka.common.config.provider.").unwrap_or(&given.value);
             if !KNOWN.contains(&class) {
                 let message = format!("`{key}` names a Java class, which cannot run here");
                 draft.refuse(
@@ -203,9 +169,7 @@ fn config_providers(draft: &mut Draft) {
                 );
             }
         } else if name.contains(".param.") {
-            draft.warn(format!(
-                "`{key}` is not enforced: settings are filled in before Kafka's keys are read"
-            ));
+            draft.warn(format!("`{key}` is not enforced: settings are filled in before Kafka's keys are read"));
         } else {
             draft.refuse(
                 key,
@@ -217,21 +181,16 @@ fn config_providers(draft: &mut Draft) {
 }
 
 fn schema_registry(draft: &mut Draft) {
-    const DECIDED_BY_RUST: [&str; 3] = [
-        "specific.avro.reader",
-        "specific.protobuf.value.type",
-        "json.value.type",
-    ];
+    const DECIDED_BY_RUST: [&str; 3] = ["specific.avro.reader", "specific.protobuf.value.type", "json.value.type"];
     let mut registry = SchemaRegistry::default();
     let mut first = None;
-    let rows = draft.given.iter().filter(|(key, _)| {
-        crate::keys::table::find(key).is_some_and(|row| row.key == "schema.registry.url")
-    });
+    let rows = draft
+        .given
+        .iter()
+        .filter(|(key, _)| crate::keys::table::find(key).is_some_and(|row| row.key == "schema.registry.url"));
     for (key, given) in rows {
         if DECIDED_BY_RUST.contains(&key.as_str()) {
-            draft
-                .ignored
-                .push((given.key.clone(), "the Rust type decides"));
+            draft.ignored.push((given.key.clone(), "the Rust type decides"));
             continue;
         }
         first.get_or_insert_with(|| given.key.clone());
@@ -241,18 +200,14 @@ fn schema_registry(draft: &mut Draft) {
         }
     }
     if let Some(key) = first {
-        draft.warn(format!(
-            "`{key}` has no effect yet: this version has no schema registry client"
-        ));
+        draft.warn(format!("`{key}` has no effect yet: this version has no schema registry client"));
         draft.engine.schema_registry = Some(registry);
     }
 }
 
 /// Every given key with a prefix, by what follows it.
 pub(super) fn with_prefix(draft: &Draft, prefix: &str) -> Vec<(String, Given)> {
-    let rest = |(key, given): (&String, &Given)| {
-        Some((key.strip_prefix(prefix)?.to_owned(), given.clone()))
-    };
+    let rest = |(key, given): (&String, &Given)| Some((key.strip_prefix(prefix)?.to_owned(), given.clone()));
     draft.given.iter().filter_map(rest).collect()
 }
 

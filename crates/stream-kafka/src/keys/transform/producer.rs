@@ -32,27 +32,17 @@ fn semantic(draft: &mut Draft) {
         "NONE" => Semantic::None,
         _ => {
             let message = format!("`{}` under `{}` is not a guarantee", given.value, given.key);
-            return draft.refuse(
-                &given.key,
-                message,
-                "write `AT_LEAST_ONCE`, `EXACTLY_ONCE` or `NONE`",
-            );
+            return draft.refuse(&given.key, message, "write `AT_LEAST_ONCE`, `EXACTLY_ONCE` or `NONE`");
         }
     };
 }
 
 fn transaction(draft: &mut Draft) {
     const BROKER_CAP: i64 = 900_000;
-    draft.engine.transaction_timeout = draft
-        .get("transaction.timeout.ms")
-        .as_ref()
-        .and_then(millis);
+    draft.engine.transaction_timeout = draft.get("transaction.timeout.ms").as_ref().and_then(millis);
     if let Some(given) = draft.get("transactional.id") {
         if draft.engine.semantic == Semantic::ExactlyOnce {
-            let message = format!(
-                "`{}` cannot be set under exactly-once: the engine names its own",
-                given.key
-            );
+            let message = format!("`{}` cannot be set under exactly-once: the engine names its own", given.key);
             draft.refuse(&given.key, message, "remove the line");
         } else {
             draft.put("transactional.id", given.value.clone(), &given.key);
@@ -71,16 +61,8 @@ fn transaction(draft: &mut Draft) {
 /// Java's rules: on unless the settings rule it out; asked for outright, what rules it out is an error.
 fn idempotence(draft: &mut Draft) {
     let rivals: Vec<(String, &str)> = [
-        (
-            "acks",
-            !matches!(draft.written("acks"), None | Some("all" | "-1")),
-            "it needs `acks: all`",
-        ),
-        (
-            "retries",
-            draft.number("retries", 1) == 0,
-            "it needs retries",
-        ),
+        ("acks", !matches!(draft.written("acks"), None | Some("all" | "-1")), "it needs `acks: all`"),
+        ("retries", draft.number("retries", 1) == 0, "it needs retries"),
         (
             "max.in.flight.requests.per.connection",
             draft.number("max.in.flight.requests.per.connection", 5) > 5,
@@ -92,30 +74,17 @@ fn idempotence(draft: &mut Draft) {
     .map(|(property, _, why)| (draft.writer(property), why))
     .collect();
     let key = draft.writer("enable.idempotence");
-    let asked = draft
-        .written("enable.idempotence")
-        .map(str::to_ascii_lowercase);
-    let needs = if draft.engine.semantic == Semantic::ExactlyOnce {
-        "exactly-once"
-    } else {
-        "a transactional producer"
-    };
+    let asked = draft.written("enable.idempotence").map(str::to_ascii_lowercase);
+    let needs =
+        if draft.engine.semantic == Semantic::ExactlyOnce { "exactly-once" } else { "a transactional producer" };
     match asked.as_deref() {
         Some("false") if draft.engine.is_transactional() => {
-            draft.refuse(
-                &key,
-                format!("`{key}: false` contradicts {needs}"),
-                "remove the line",
-            );
+            draft.refuse(&key, format!("`{key}: false` contradicts {needs}"), "remove the line");
         }
         Some("false") => {}
         Some(_) => {
             for (rival, why) in rivals {
-                draft.refuse(
-                    &rival,
-                    format!("`{rival}` contradicts `{key}: true`: {why}"),
-                    "change one of the two",
-                );
+                draft.refuse(&rival, format!("`{rival}` contradicts `{key}: true`: {why}"), "change one of the two");
             }
         }
         None if draft.engine.is_transactional() => {
@@ -127,9 +96,7 @@ fn idempotence(draft: &mut Draft) {
         }
         None => {
             if let Some((rival, why)) = rivals.first() {
-                draft.warn(format!(
-                    "`{rival}` turns idempotence off ({why}): a retry may repeat or reorder records"
-                ));
+                draft.warn(format!("`{rival}` turns idempotence off ({why}): a retry may repeat or reorder records"));
             }
             draft.put_derived("enable.idempotence", rivals.is_empty().to_string());
         }
@@ -137,26 +104,11 @@ fn idempotence(draft: &mut Draft) {
 }
 
 fn compression_level(draft: &mut Draft) {
-    let codec = draft
-        .written("compression.type")
-        .unwrap_or("none")
-        .to_ascii_lowercase();
+    let codec = draft.written("compression.type").unwrap_or("none").to_ascii_lowercase();
     for (key, of, note) in [
-        (
-            "compression.gzip.level",
-            "gzip",
-            "only with `compression.type: gzip`",
-        ),
-        (
-            "compression.lz4.level",
-            "lz4",
-            "only with `compression.type: lz4`",
-        ),
-        (
-            "compression.zstd.level",
-            "zstd",
-            "only with `compression.type: zstd`",
-        ),
+        ("compression.gzip.level", "gzip", "only with `compression.type: gzip`"),
+        ("compression.lz4.level", "lz4", "only with `compression.type: lz4`"),
+        ("compression.zstd.level", "zstd", "only with `compression.type: zstd`"),
     ] {
         match draft.get(key) {
             Some(given) if codec == of => draft.put("compression.level", given.value, &given.key),
@@ -171,11 +123,7 @@ fn buffer(draft: &mut Draft) {
         return;
     };
     let bytes: u64 = given.value.parse().unwrap_or(1);
-    draft.put(
-        "queue.buffering.max.kbytes",
-        bytes.div_ceil(1024).to_string(),
-        &given.key,
-    );
+    draft.put("queue.buffering.max.kbytes", bytes.div_ceil(1024).to_string(), &given.key);
     // Java knows no limit on the number of records; librdkafka's would be reached first.
     draft.put_derived("queue.buffering.max.messages", "0");
 }
@@ -195,25 +143,21 @@ fn delivery_timeout(draft: &mut Draft) {
     // In librdkafka's own spelling 0 is for ever.
     if explicit && wanted != 0 && wanted <= linger {
         let message = format!("`{key}` ({wanted}) is not more than `linger.ms` ({linger})");
-        draft.refuse(
-            &key,
-            message,
-            "raise it: it covers lingering, sending and every retry",
-        );
+        draft.refuse(&key, message, "raise it: it covers lingering, sending and every retry");
     }
     let limit = draft.number("transaction.timeout.ms", TRANSACTION_TIMEOUT);
     let capped = draft.engine.is_transactional() && wanted > limit;
     if capped && explicit {
-        draft.warn(format!("`{key}` was lowered to {limit}: in a transaction it cannot exceed `transaction.timeout.ms`"));
+        draft.warn(format!(
+            "`{key}` was lowered to {limit}: in a transaction it cannot exceed `transaction.timeout.ms`"
+        ));
     }
     draft.overwrite(PROPERTY, if capped { limit } else { wanted }.to_string());
 }
 
 fn partitioner(draft: &mut Draft) {
     const HASH: &str = "murmur2_random";
-    let class = draft
-        .get("partitioner.class")
-        .filter(|given| !given.value.is_empty());
+    let class = draft.get("partitioner.class").filter(|given| !given.value.is_empty());
     if draft.is_explicit("partitioner") {
         draft.engine.partitioner = PartitionerChoice::Client;
     }
@@ -227,27 +171,15 @@ fn partitioner(draft: &mut Draft) {
                 PartitionerChoice::Murmur2
             }
             _ => {
-                let message = format!(
-                    "`{}` under `{key}` is a Java class and cannot run here",
-                    given.value
-                );
-                return draft.refuse(
-                    key,
-                    message,
-                    "give the sink a partitioner in Rust: `.partitioner(...)`",
-                );
+                let message = format!("`{}` under `{key}` is a Java class and cannot run here", given.value);
+                return draft.refuse(key, message, "give the sink a partitioner in Rust: `.partitioner(...)`");
             }
         };
         draft.put("partitioner", HASH, key);
     }
-    match draft
-        .get("partitioner.ignore.keys")
-        .filter(|given| given.value == "true")
-    {
+    match draft.get("partitioner.ignore.keys").filter(|given| given.value == "true") {
         Some(given) if class.is_some() => {
-            draft
-                .ignored
-                .push((given.key, "`partitioner.class` decides"));
+            draft.ignored.push((given.key, "`partitioner.class` decides"));
         }
         Some(given) => {
             draft.put("partitioner", "random", &given.key);

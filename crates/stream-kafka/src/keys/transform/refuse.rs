@@ -5,11 +5,8 @@ use crate::keys::table::{self, Action, Row};
 
 /// Sorts the rows that are ignored or rejected.
 pub(super) fn run(draft: &mut Draft) {
-    let given: Vec<(&'static Row, Given)> = draft
-        .given
-        .iter()
-        .filter_map(|(key, given)| Some((table::find(key)?, given.clone())))
-        .collect();
+    let given: Vec<(&'static Row, Given)> =
+        draft.given.iter().filter_map(|(key, given)| Some((table::find(key)?, given.clone()))).collect();
     for (row, given) in given {
         match row.action {
             Action::Ignore => ignore(draft, row, &given),
@@ -30,12 +27,7 @@ fn ignore(draft: &mut Draft, row: &'static Row, given: &Given) {
 
 /// Someone who leaves TLS 1.2 out means it: a line of its own.
 fn warn_of_protocols(draft: &mut Draft, given: &Given) {
-    let names: Vec<&str> = given
-        .value
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
+    let names: Vec<&str> = given.value.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if !names.is_empty() && names.iter().all(|name| *name == "TLSv1.3") {
         let key = &given.key;
         draft.warn(format!(
@@ -52,46 +44,24 @@ fn reject(draft: &mut Draft, row: &'static Row, given: &Given) {
         return interceptors(draft, given);
     }
     // AWS_MSK_IAM is refused under its mechanism, once.
-    if row.key == "sasl.client.callback.handler.class"
-        && simple_name(&given.value) == "IAMClientCallbackHandler"
-    {
+    if row.key == "sasl.client.callback.handler.class" && simple_name(&given.value) == "IAMClientCallbackHandler" {
         return;
     }
     let key = &given.key;
-    draft.refuse(
-        key,
-        format!("`{key}` is not supported: {}", row.note),
-        hint(row.key),
-    );
+    draft.refuse(key, format!("`{key}` is not supported: {}", row.note), hint(row.key));
 }
 
 fn interceptors(draft: &mut Draft, given: &Given) {
     let key = &given.key;
-    for class in given
-        .value
-        .split(',')
-        .map(str::trim)
-        .filter(|class| !class.is_empty())
-    {
+    for class in given.value.split(',').map(str::trim).filter(|class| !class.is_empty()) {
         let name = simple_name(class);
-        if name.starts_with("Tracing")
-            && name.ends_with("Interceptor")
-            && class.starts_with("io.opentelemetry.")
-        {
-            draft.warn(format!(
-                "`{key}`: `{name}` is left out; trace headers are the engine's business"
-            ));
+        if name.starts_with("Tracing") && name.ends_with("Interceptor") && class.starts_with("io.opentelemetry.") {
+            draft.warn(format!("`{key}`: `{name}` is left out; trace headers are the engine's business"));
         } else if class.starts_with("io.confluent.monitoring.clients.interceptor.") {
-            draft.warn(format!(
-                "`{key}`: `{name}` is left out; the engine exports its own metrics"
-            ));
+            draft.warn(format!("`{key}`: `{name}` is left out; the engine exports its own metrics"));
         } else {
             let message = format!("`{key}`: `{class}` is a Java class and cannot run here");
-            draft.refuse(
-                key,
-                message,
-                "remove it, and do the same with `map` or `inspect` on the stream",
-            );
+            draft.refuse(key, message, "remove it, and do the same with `map` or `inspect` on the stream");
         }
     }
 }
@@ -99,24 +69,16 @@ fn interceptors(draft: &mut Draft, given: &Given) {
 /// Values that ask for nothing, so that nothing need be said about them.
 fn is_quiet(key: &str, value: &str) -> bool {
     let named = |names: &[&str]| {
-        value
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .all(|name| names.contains(&simple_name(name)))
+        value.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| names.contains(&simple_name(name)))
     };
     match key {
         "metric.reporters" => named(&["JmxReporter"]),
         "ssl.keymanager.algorithm" => value == "SunX509" || value.is_empty(),
         "ssl.trustmanager.algorithm" => value == "PKIX" || value.is_empty(),
-        "sasl.oauthbearer.jwt.validator.class" => named(&[
-            "DefaultJwtValidator",
-            "ClientJwtValidator",
-            "BrokerJwtValidator",
-        ]),
-        "sasl.oauthbearer.header.urlencode" | "transaction.two.phase.commit.enable" => {
-            value == "false"
+        "sasl.oauthbearer.jwt.validator.class" => {
+            named(&["DefaultJwtValidator", "ClientJwtValidator", "BrokerJwtValidator"])
         }
+        "sasl.oauthbearer.header.urlencode" | "transaction.two.phase.commit.enable" => value == "false",
         "share.acknowledgement.mode" => value.eq_ignore_ascii_case("implicit"),
         "share.acquire.mode" => value.eq_ignore_ascii_case("batch_optimized"),
         _ => false,
@@ -125,12 +87,8 @@ fn is_quiet(key: &str, value: &str) -> bool {
 
 fn hint(key: &str) -> &'static str {
     match key {
-        "security.providers" | "ssl.provider" => {
-            "set `ssl.providers: default,fips` (names of OpenSSL 3 providers)"
-        }
-        "ssl.engine.factory.class" => {
-            "set PEM files under `ssl.keystore.location` and `ssl.truststore.location`"
-        }
+        "security.providers" | "ssl.provider" => "set `ssl.providers: default,fips` (names of OpenSSL 3 providers)",
+        "ssl.engine.factory.class" => "set PEM files under `ssl.keystore.location` and `ssl.truststore.location`",
         "ssl.truststore.pem" => "did you mean `ssl.truststore.certificates`?",
         "zookeeper.connect" => "set `bootstrap.servers`",
         "sasl.login.class" | "sasl.client.callback.handler.class" => {

@@ -1,5 +1,7 @@
 //! Last: defaults that keep what Java does, and the properties that are the engine's alone.
 
+use std::time::Duration;
+
 use super::producer::TRANSACTION_TIMEOUT;
 use crate::keys::draft::Draft;
 use crate::keys::{IsolationLevel, Role};
@@ -12,6 +14,11 @@ pub(super) fn run(draft: &mut Draft) {
         Role::Source => source(draft),
         Role::Sink => sink(draft),
     }
+    // librdkafka's own spelling counts as well.
+    let timeout = draft.number("socket.timeout.ms", 0);
+    if let Some(timeout) = u64::try_from(timeout).ok().filter(|timeout| *timeout > 0) {
+        draft.engine.request_timeout = Duration::from_millis(timeout);
+    }
 }
 
 fn source(draft: &mut Draft) {
@@ -22,11 +29,9 @@ fn source(draft: &mut Draft) {
         IsolationLevel::ReadCommitted => "read_committed",
     };
     draft.overwrite("isolation.level", isolation);
-    for (property, value) in [
-        ("enable.auto.commit", "false"),
-        ("enable.auto.offset.store", "false"),
-        ("enable.partition.eof", "true"),
-    ] {
+    for (property, value) in
+        [("enable.auto.commit", "false"), ("enable.auto.offset.store", "false"), ("enable.partition.eof", "true")]
+    {
         draft.overwrite(property, value);
     }
 }
@@ -51,9 +56,7 @@ fn transactional_socket(draft: &mut Draft) {
     let limit = draft.number("transaction.timeout.ms", TRANSACTION_TIMEOUT) + 100;
     if draft.is_explicit(PROPERTY) && draft.number(PROPERTY, 0) > limit {
         let key = draft.writer(PROPERTY);
-        draft.warn(format!(
-            "`{key}` is longer than `transaction.timeout.ms` and was left to the client"
-        ));
+        draft.warn(format!("`{key}` is longer than `transaction.timeout.ms` and was left to the client"));
         draft.withdraw(PROPERTY);
     }
 }

@@ -25,11 +25,7 @@ fn endpoint_check(draft: &mut Draft) {
         "" | "none" => "none",
         _ => {
             let message = format!("`{}` under `{key}` is not a known check", given.value);
-            return draft.refuse(
-                key,
-                message,
-                "write `https`, or an empty text to turn the check off",
-            );
+            return draft.refuse(key, message, "write `https`, or an empty text to turn the check off");
         }
     };
     draft.put("ssl.endpoint.identification.algorithm", value, key);
@@ -51,9 +47,7 @@ fn login_callback(draft: &mut Draft) {
     let is_kafkas = given.value.contains(home) || !given.value.contains('.');
     match simple_name(&given.value) {
         "" => {}
-        "OAuthBearerLoginCallbackHandler" if is_kafkas => {
-            draft.put("sasl.oauthbearer.method", "oidc", key)
-        }
+        "OAuthBearerLoginCallbackHandler" if is_kafkas => draft.put("sasl.oauthbearer.method", "oidc", key),
         name => no_token_provider(draft, key, &format!("the Java class `{name}`")),
     }
 }
@@ -85,11 +79,7 @@ fn token_endpoint(draft: &mut Draft) {
 
 /// Assertions only count under the grant that uses them.
 fn assertion(draft: &mut Draft) {
-    if draft
-        .given
-        .keys()
-        .any(|key| key.starts_with("sasl.oauthbearer.assertion."))
-    {
+    if draft.given.keys().any(|key| key.starts_with("sasl.oauthbearer.assertion.")) {
         draft.put_derived("sasl.oauthbearer.grant.type", JWT_BEARER);
         draft.put_derived("sasl.oauthbearer.method", "oidc");
     }
@@ -97,11 +87,6 @@ fn assertion(draft: &mut Draft) {
 
 /// Refuses what would need tokens made on our side of the client.
 pub(super) fn no_token_provider(draft: &mut Draft, key: &str, what: &str) {
-    let message =
-        format!("`{key}`: {what} needs a token provider, which this version does not have");
-    draft.refuse(
-        key,
-        message,
-        "use OAUTHBEARER with `sasl.oauthbearer.token.endpoint.url`, SCRAM or PLAIN",
-    );
+    let message = format!("`{key}`: {what} needs a token provider, which this version does not have");
+    draft.refuse(key, message, "use OAUTHBEARER with `sasl.oauthbearer.token.endpoint.url`, SCRAM or PLAIN");
 }

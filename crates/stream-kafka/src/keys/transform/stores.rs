@@ -30,59 +30,29 @@ fn key_store(draft: &mut Draft, read_head: &ReadHead<'_>) {
             draft.put("ssl.certificate.location", path.clone(), key);
             draft.put("ssl.key.location", path.clone(), key);
             if let Some(password) = password {
-                refuse_pem_password(
-                    draft,
-                    &password,
-                    "put the passphrase of the key under `ssl.key.password`",
-                );
+                refuse_pem_password(draft, &password, "put the passphrase of the key under `ssl.key.password`");
             }
         }
         Some(Kind::Jks | Kind::Jceks) => {
             let target = renamed(path, "p12");
-            let command = format!(
-                "keytool -importkeystore -srckeystore {path} -destkeystore {target} -deststoretype PKCS12"
-            );
-            draft.refuse(
-                key,
-                format!("`{key}` is a Java key store, which only Java reads"),
-                command,
-            );
+            let command =
+                format!("keytool -importkeystore -srckeystore {path} -destkeystore {target} -deststoretype PKCS12");
+            draft.refuse(key, format!("`{key}` is a Java key store, which only Java reads"), command);
         }
         None => refuse_unknown(draft, &location, "ssl.keystore.type"),
     }
 }
 
 fn pkcs12(draft: &mut Draft, location: &Given, password: Option<Given>) {
-    draft.put(
-        "ssl.keystore.location",
-        location.value.clone(),
-        &location.key,
-    );
+    draft.put("ssl.keystore.location", location.value.clone(), &location.key);
     let Some(password) = password else {
-        let message = format!(
-            "`{}` is a PKCS12 store, and `ssl.keystore.password` is not set",
-            location.key
-        );
+        let message = format!("`{}` is a PKCS12 store, and `ssl.keystore.password` is not set", location.key);
         return draft.refuse(&location.key, message, "set the password of the store");
     };
-    draft.put(
-        "ssl.keystore.password",
-        password.value.clone(),
-        &password.key,
-    );
-    if let Some(of_key) = draft
-        .get("ssl.key.password")
-        .filter(|of_key| of_key.value != password.value)
-    {
-        let message = format!(
-            "`{}` differs from `{}`: a PKCS12 store has one password here",
-            of_key.key, password.key
-        );
-        draft.refuse(
-            &of_key.key,
-            message,
-            "give the store and its key the same password, or use PEM",
-        );
+    draft.put("ssl.keystore.password", password.value.clone(), &password.key);
+    if let Some(of_key) = draft.get("ssl.key.password").filter(|of_key| of_key.value != password.value) {
+        let message = format!("`{}` differs from `{}`: a PKCS12 store has one password here", of_key.key, password.key);
+        draft.refuse(&of_key.key, message, "give the store and its key the same password, or use PEM");
     }
 }
 
@@ -97,30 +67,16 @@ fn trust_store(draft: &mut Draft, read_head: &ReadHead<'_>) {
         Some(Kind::Pem) => {
             draft.put("ssl.ca.location", path.clone(), key);
             if let Some(password) = password {
-                refuse_pem_password(
-                    draft,
-                    &password,
-                    "remove the line: certificates are not encrypted",
-                );
+                refuse_pem_password(draft, &password, "remove the line: certificates are not encrypted");
             }
         }
         Some(Kind::Pkcs12) => {
             let message = format!("`{key}` is a PKCS12 trust store, which librdkafka cannot read");
-            draft.refuse(
-                key,
-                message,
-                format!("openssl pkcs12 -in {path} -nokeys -out {target}"),
-            );
+            draft.refuse(key, message, format!("openssl pkcs12 -in {path} -nokeys -out {target}"));
         }
         Some(Kind::Jks | Kind::Jceks) => {
-            let command = format!(
-                "keytool -exportcert -rfc -keystore {path} -alias X >> {target} (once per alias)"
-            );
-            draft.refuse(
-                key,
-                format!("`{key}` is a Java trust store, which only Java reads"),
-                command,
-            );
+            let command = format!("keytool -exportcert -rfc -keystore {path} -alias X >> {target} (once per alias)");
+            draft.refuse(key, format!("`{key}` is a Java trust store, which only Java reads"), command);
         }
         None => refuse_unknown(draft, &location, "ssl.truststore.type"),
     }
@@ -130,11 +86,7 @@ fn trust_store(draft: &mut Draft, read_head: &ReadHead<'_>) {
 fn lone_password(draft: &mut Draft, password: Option<Given>, inline: &str) {
     let Some(password) = password else { return };
     if draft.get(inline).is_some() {
-        refuse_pem_password(
-            draft,
-            &password,
-            "put the passphrase of a key under `ssl.key.password`",
-        );
+        refuse_pem_password(draft, &password, "put the passphrase of a key under `ssl.key.password`");
     } else {
         draft.ignored.push((password.key, "no store is set"));
     }
@@ -147,11 +99,7 @@ fn refuse_pem_password(draft: &mut Draft, password: &Given, hint: &str) {
 
 fn refuse_unknown(draft: &mut Draft, location: &Given, type_key: &str) {
     let message = format!("cannot tell what kind of store `{}` is", location.key);
-    draft.refuse(
-        &location.key,
-        message,
-        format!("set `{type_key}: PEM` or `{type_key}: PKCS12`"),
-    );
+    draft.refuse(&location.key, message, format!("set `{type_key}: PEM` or `{type_key}: PKCS12`"));
 }
 
 /// The kind of a store: as the user says, as the file says, as its name says. A type of JKS is looked at twice,
