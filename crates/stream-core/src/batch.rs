@@ -106,7 +106,11 @@ impl<T> Batch<T> {
     /// In debug builds, if the batch holds records without timestamps.
     #[inline]
     pub fn push_at(&mut self, record: T, timestamp: Timestamp) {
-        debug_assert_eq!(self.timestamps.len(), self.records.len(), "a batch has timestamps for all records or for none");
+        debug_assert_eq!(
+            self.timestamps.len(),
+            self.records.len(),
+            "a batch has timestamps for all records or for none"
+        );
         self.records.push(record);
         self.timestamps.push(timestamp);
     }
@@ -315,7 +319,10 @@ impl<T> Default for Batch<T> {
 
 impl<T: fmt::Debug> fmt::Debug for Batch<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("records", &self.records).field("timestamps", &self.timestamps).finish_non_exhaustive()
+        f.debug_struct("Batch")
+            .field("records", &self.records)
+            .field("timestamps", &self.timestamps)
+            .finish_non_exhaustive()
     }
 }
 

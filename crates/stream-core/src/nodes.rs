@@ -87,7 +87,9 @@ impl<T> SinkNode<T> {
 
 impl<T: Record> SinkLogic for SinkNode<T> {
     fn link(&mut self, context: LinkContext) -> Result<Erased> {
-        let sink_context = SinkContext { operator: context.operator.clone(), waker: context.waker.clone() };
+        let control = context.control.clone();
+        let (operator, waker) = (context.operator.clone(), context.waker.clone());
+        let sink_context = SinkContext::new(operator, waker, move || control.is_stopping());
         let writer = self.sink.open(&sink_context)?;
         Ok(erase_link(SinkLink::new(writer, context)))
     }

@@ -28,6 +28,23 @@ pub struct SinkContext {
     pub operator: OperatorContext,
     /// Wakes the subtask, for instance when a flush is done or there is room again.
     pub waker: Waker,
+    stopping: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl SinkContext {
+    /// A context; `stopping` tells a sink that waits for something to give up.
+    pub fn new(
+        operator: OperatorContext,
+        waker: Waker,
+        stopping: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> SinkContext {
+        SinkContext { operator, waker, stopping: Box::new(stopping) }
+    }
+
+    /// Whether the job is being stopped, so that waiting makes no sense any more.
+    pub fn is_stopping(&self) -> bool {
+        (self.stopping)()
+    }
 }
 
 /// Writes the records of one subtask.

@@ -37,7 +37,8 @@ where
         let n = context.parallelism() as u64;
         let readers = (0..n).map(|subtask| {
             // In 128 bits, because count * n may not fit into 64.
-            let bound = |i: u64| u64::try_from(u128::from(self.count) * u128::from(i) / u128::from(n)).unwrap_or(u64::MAX);
+            let bound =
+                |i: u64| u64::try_from(u128::from(self.count) * u128::from(i) / u128::from(n)).unwrap_or(u64::MAX);
             let (start, end) = (bound(subtask), bound(subtask + 1));
             let split: Arc<str> = format!("{}[{subtask}]", context.name()).into();
             let next = i64::try_from(start).unwrap_or(i64::MAX);

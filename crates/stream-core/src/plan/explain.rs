@@ -37,7 +37,13 @@ fn word(partitioning: Partitioning) -> &'static str {
 }
 
 fn title(node: &PlannedNode) -> String {
-    let role = if node.is_source { "source " } else if node.is_sink { "sink " } else { "" };
+    let role = if node.is_source {
+        "source "
+    } else if node.is_sink {
+        "sink "
+    } else {
+        ""
+    };
     let name = if node.name == node.kind { String::new() } else { format!(" `{}`", node.name) };
     format!("{role}{}{name}", node.kind)
 }
@@ -48,7 +54,8 @@ fn count(n: usize, word: &str) -> String {
 
 fn text(plan: &Plan) -> String {
     let subtasks: usize = plan.chains.iter().map(|c| c.parallelism).sum();
-    let mut out = format!("job `{}`: {}, {}\n", plan.job, count(plan.chains.len(), "chain"), count(subtasks, "subtask"));
+    let mut out =
+        format!("job `{}`: {}, {}\n", plan.job, count(plan.chains.len(), "chain"), count(subtasks, "subtask"));
     for (index, chain) in plan.chains.iter().enumerate() {
         let _ = writeln!(out, "chain {} ×{}", index + 1, chain.parallelism);
         for &id in &chain.nodes {
@@ -129,7 +136,13 @@ fn json(plan: &Plan) -> String {
         .iter()
         .enumerate()
         .map(|(id, n)| {
-            let role = if n.is_source { "source" } else if n.is_sink { "sink" } else { "operator" };
+            let role = if n.is_source {
+                "source"
+            } else if n.is_sink {
+                "sink"
+            } else {
+                "operator"
+            };
             json!({"id": id, "role": role, "kind": n.kind, "name": n.name, "uid": n.uid, "detail": n.detail,
                    "parallelism": n.parallelism, "chain": n.chain + 1})
         })

@@ -71,7 +71,9 @@ impl Plan {
                 && fixed != asked
             {
                 let message = format!("`{}` can only run with parallelism {fixed}, not {asked}", planned.name);
-                errors.push(Error::new(ErrorKind::Config, message).with_hint("set the parallelism of the operators behind it"));
+                errors.push(
+                    Error::new(ErrorKind::Config, message).with_hint("set the parallelism of the operators behind it"),
+                );
             }
             nodes.push(planned);
         }

@@ -75,8 +75,17 @@ impl Control {
 
 /// What subtasks and threads tell the coordinator.
 pub(crate) enum Report {
-    Positions { uid: String, subtask: usize, epoch: u64, positions: Vec<SplitPosition> },
-    Flushed { uid: String, subtask: usize, epoch: u64 },
+    Positions {
+        uid: String,
+        subtask: usize,
+        epoch: u64,
+        positions: Vec<SplitPosition>,
+    },
+    Flushed {
+        uid: String,
+        subtask: usize,
+        epoch: u64,
+    },
     /// A thread's subtasks are all done, or the thread gave up.
     ThreadEnded,
     Failed(Error),

@@ -237,7 +237,8 @@ impl Job {
         match (receivers.len(), self.graph.nodes[node.0].tee) {
             (0, _) => {
                 let message = format!("nothing reads the output of `{name}`");
-                Err(Error::new(ErrorKind::Config, message).with_hint("end the stream in a sink, for instance .for_each(|_| {})"))
+                Err(Error::new(ErrorKind::Config, message)
+                    .with_hint("end the stream in a sink, for instance .for_each(|_| {})"))
             }
             (1, _) => Ok(receivers.remove(0)),
             (_, Some(tee)) => Ok(tee(receivers)),
@@ -245,12 +246,20 @@ impl Job {
         }
     }
 
-    fn gate(&mut self, head: NodeId, subtask: usize, next: Erased, exchanges: &mut Exchanges) -> Result<Box<dyn Subtask>> {
-        let edges: Vec<usize> = self.plan.edges.iter().enumerate().filter(|(_, e)| e.to == head).map(|(i, _)| i).collect();
+    fn gate(
+        &mut self,
+        head: NodeId,
+        subtask: usize,
+        next: Erased,
+        exchanges: &mut Exchanges,
+    ) -> Result<Box<dyn Subtask>> {
+        let edges: Vec<usize> =
+            self.plan.edges.iter().enumerate().filter(|(_, e)| e.to == head).map(|(i, _)| i).collect();
         let from = edges.first().map(|i| self.plan.edges[*i].from);
         let ops = from.and_then(|from| self.graph.nodes[from.0].output);
         let Some(ops) = ops else { return Err(Error::internal("an operator has no input")) };
-        let receivers = edges.iter().flat_map(|i| exchanges.receivers.remove(&(*i, subtask)).unwrap_or_default()).collect();
+        let receivers =
+            edges.iter().flat_map(|i| exchanges.receivers.remove(&(*i, subtask)).unwrap_or_default()).collect();
         Ok((ops.gate)(receivers, next, self.context(head, subtask)))
     }
 
@@ -329,7 +338,11 @@ impl Job {
             match committer.commit(completed.epoch, positions) {
                 Ok(()) => tracing::debug!(epoch = completed.epoch, uid, "positions committed"),
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(epoch = completed.epoch, uid, "positions not committed, the next epoch tries again: {error}");
+                    tracing::warn!(
+                        epoch = completed.epoch,
+                        uid,
+                        "positions not committed, the next epoch tries again: {error}"
+                    );
                 }
                 Err(error) => return Err(error),
             }

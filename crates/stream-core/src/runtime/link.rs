@@ -57,7 +57,8 @@ pub(crate) fn guard<R>(body: impl FnOnce() -> Result<R>) -> Result<R> {
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
+    let text =
+        panic.downcast_ref::<&str>().map(|s| (*s).to_owned()).or_else(|| panic.downcast_ref::<String>().cloned());
     Error::new(ErrorKind::User, format!("panicked: {}", text.unwrap_or_else(|| "(no text)".into())))
         .with_hint("the line that panicked is in the message on standard error; set RUST_BACKTRACE=1 for the way there")
 }

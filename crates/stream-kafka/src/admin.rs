@@ -1,0 +1,125 @@
+//! Topics from code: for examples, tests and tools. Jobs never create or delete topics by themselves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use stream_core::{Error, ErrorKind, Result};
+
+use crate::client::client_error;
+use crate::client::consumer::ConsumerHandle;
+use crate::record::Topic;
+
+/// How long an answer may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Creates, deletes and looks at topics of one cluster.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    consumer: ConsumerHandle,
+}
+
+impl Admin {
+    /// For the cluster behind these brokers, without security.
+    ///
+    /// # Errors
+    /// `Config` if the client can't be created.
+    pub fn new(bootstrap_servers: &str) -> Result<Admin> {
+        Admin::in_group(bootstrap_servers, "stream-rs-admin")
+    }
+
+    /// As [`Admin::new`], to look at the positions of a group.
+    ///
+    /// # Errors
+    /// `Config` if the client can't be created.
+    pub fn in_group(bootstrap_servers: &str, group: &str) -> Result<Admin> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", bootstrap_servers);
+        let client = config.create().map_err(|e| client_error("can't create an admin client", &e))?;
+        let settings = BTreeMap::from([
+            ("bootstrap.servers".to_owned(), bootstrap_servers.to_owned()),
+            ("group.id".to_owned(), group.to_owned()),
+        ]);
+        Ok(Admin { client, consumer: ConsumerHandle::new(&settings)? })
+    }
+
+    /// Creates a topic; fails if it exists.
+    ///
+    /// # Errors
+    /// `Config` if the broker refuses, `Unavailable` if it does not answer.
+    pub fn create_topic(&self, name: &str, partitions: i32, replication: i32) -> Result<()> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(replication));
+        let options = AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT));
+        let answers = pollster::block_on(self.client.create_topics([&topic], &options));
+        self.check(&format!("can't create topic `{name}`"), answers)?;
+        // The answer comes before every broker has heard of it.
+        for _ in 0..100 {
+            if matches!(self.partitions(name), Ok(n) if n == usize::try_from(partitions).unwrap_or(0)) {
+                return Ok(());
+            }
+            stream_core::thread::Waker::new().park(Duration::from_millis(50));
+        }
+        Err(Error::new(ErrorKind::Unavailable, format!("topic `{name}` was created, but its partitions don't show up")))
+    }
+
+    /// Deletes a topic.
+    ///
+    /// # Errors
+    /// `Config` if the broker refuses, `Unavailable` if it does not answer.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        let options = AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT));
+        let answers = pollster::block_on(self.client.delete_topics(&[name], &options));
+        self.check(&format!("can't delete topic `{name}`"), answers)
+    }
+
+    fn check(
+        &self,
+        what: &str,
+        answers: rdkafka::error::KafkaResult<Vec<Result<String, (String, RDKafkaErrorCode)>>>,
+    ) -> Result<()> {
+        for answer in answers.map_err(|e| client_error(what, &e))? {
+            if let Err((_, code)) = answer {
+                return Err(Error::new(ErrorKind::Config, format!("{what}: {code}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many partitions a topic has; 0 if there is no such topic.
+    ///
+    /// # Errors
+    /// `Unavailable` if the broker does not answer.
+    pub fn partitions(&self, topic: &str) -> Result<usize> {
+        let found = self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
+        Ok(found.map_or(0, |partitions| partitions.len()))
+    }
+
+    /// For each partition, the first offset and the one after the last.
+    ///
+    /// # Errors
+    /// `Unavailable` if the broker does not answer.
+    pub fn offsets(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
+        let partitions =
+            self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
+        let ends = partitions.unwrap_or_default().into_iter().map(|partition| {
+            self.consumer
+                .watermarks((Topic::new(topic), partition), LIMIT)
+                .map_err(|e| client_error("can't read the log's ends", &e))
+        });
+        ends.collect()
+    }
+
+    /// For each partition, the group's position.
+    ///
+    /// # Errors
+    /// `Unavailable` if the broker does not answer.
+    pub fn committed(&self, topic: &str) -> Result<Vec<Option<i64>>> {
+        let partitions =
+            self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
+        let splits: Vec<_> = partitions.unwrap_or_default().into_iter().map(|p| (Topic::new(topic), p)).collect();
+        self.consumer.committed(&splits, LIMIT).map_err(|e| client_error("can't read the group's positions", &e))
+    }
+}

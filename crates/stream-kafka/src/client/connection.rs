@@ -1,0 +1,99 @@
+//! What a client handle tells about its connection: its log lines go to `tracing`, the last reason why a
+//! broker could not be reached is kept for people who wait.
+
+use std::sync::{Mutex, PoisonError};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use stream_core::Error;
+
+use super::client_error;
+
+/// The callbacks of one client handle.
+#[derive(Default)]
+pub(crate) struct Connection {
+    trouble: Mutex<Option<String>>,
+    delivery: Mutex<Option<Error>>,
+}
+
+impl Connection {
+    /// The last reason why a broker could not be reached, since the last call.
+    pub(crate) fn take_trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The first record that could not be delivered, if there is one.
+    pub(crate) fn take_delivery_failure(&self) -> Option<Error> {
+        self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn note(&self, trouble: String) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
+    }
+}
+
+/// `[thrd:127.0.0.1:9092/bootstrap]: 127.0.0.1:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed:
+/// Connection refused (after 0ms in state CONNECT)` becomes `127.0.0.1:9092: Connect to … refused`.
+fn shorten(line: &str) -> String {
+    let line = line.split_once("]: ").map_or(line, |(_, rest)| rest);
+    let line = line.split(" (after ").next().unwrap_or(line);
+    line.replace("/bootstrap", "")
+}
+
+impl ClientContext for Connection {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        match level {
+            // A broker that can't be reached is repeated many times a minute; whoever waits for it says so.
+            _ if fac == "FAIL" || fac == "ERROR" => {
+                tracing::debug!(target: "stream_kafka::client", fac, "{message}");
+                if fac == "FAIL" {
+                    self.note(shorten(message));
+                }
+            }
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::error!(target: "stream_kafka::client", fac, "{message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(target: "stream_kafka::client", fac, "{message}"),
+            _ => tracing::debug!(target: "stream_kafka::client", fac, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "stream_kafka::client", "{error}: {reason}");
+        if !reason.is_empty() && !reason.contains("brokers are down") {
+            self.note(shorten(reason));
+        }
+    }
+}
+
+impl ConsumerContext for Connection {}
+
+impl ProducerContext for Connection {
+    type DeliveryOpaque = ();
+
+    /// With `delivery.report.only.error` this is called for failures only.
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        if let Err((error, message)) = result {
+            let what =
+                format!("a record for `{}` partition {} was not delivered", message.topic(), message.partition());
+            let mut first = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+            first.get_or_insert_with(|| client_error(&what, error));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_connection_is_said_in_few_words() {
+        let line = "[thrd:127.0.0.1:9/bootstrap]: 127.0.0.1:9/bootstrap: Connect to ipv4#127.0.0.1:9 failed: \
+                    Connection refused (after 0ms in state CONNECT, 3 identical error(s) suppressed)";
+        assert_eq!(shorten(line), "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused");
+    }
+}

@@ -1,0 +1,353 @@
+//! The consumer handle and its lanes.
+//!
+//! Every partition's queue in librdkafka is forwarded to the queue of one lane *before* the partition is
+//! assigned, so that no message takes the way over the handle's main queue. A lane takes whole batches off its
+//! queue (`rd_kafka_consume_batch_queue`: less than half the cost per message of `poll`) and lends each message
+//! out as a [`RawRecord`]; the message is destroyed when the borrow ends.
+
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_void};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+use stream_core::thread::Waker;
+use stream_core::{Error, Result, Timestamp};
+
+use super::client_error;
+use super::connection::Connection;
+use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
+
+/// How many messages a lane takes off its queue at once.
+const FETCH: usize = 512;
+
+/// One partition of one topic.
+pub(crate) type TopicPartition = (Topic, i32);
+
+/// Where reading a partition begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    pub(crate) split: TopicPartition,
+    pub(crate) offset: i64,
+}
+
+/// The consumer handle of one source.
+#[derive(Clone)]
+pub(crate) struct ConsumerHandle(Arc<BaseConsumer<Connection>>);
+
+impl ConsumerHandle {
+    /// Creates the handle; nothing is connected before it is needed.
+    pub(crate) fn new(settings: &BTreeMap<String, String>) -> Result<ConsumerHandle> {
+        let config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let consumer = config.create_with_context(Connection::default()).map_err(|e| creation_error(&e))?;
+        Ok(ConsumerHandle(Arc::new(consumer)))
+    }
+
+    /// Serves log lines and errors, for at most `wait`.
+    pub(crate) fn serve(&self, wait: Duration) {
+        while let Some(event) = self.0.poll(wait) {
+            if let Err(error) = event {
+                tracing::debug!(target: "stream_kafka::client", "{error}");
+            }
+            if !wait.is_zero() {
+                break;
+            }
+        }
+    }
+
+    /// Why a broker could not be reached, if that happened since the last call.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.0.client().context().take_trouble()
+    }
+
+    /// The partitions of a topic, in order; `None` if there is no such topic.
+    pub(crate) fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
+        let metadata = self.0.fetch_metadata(Some(topic), limit)?;
+        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
+            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        }
+        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+        partitions.sort_unstable();
+        Ok(if partitions.is_empty() { None } else { Some(partitions) })
+    }
+
+    /// The group's committed position of each split.
+    pub(crate) fn committed(&self, splits: &[TopicPartition], limit: Duration) -> Result<Vec<Option<i64>>, KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(splits.len());
+        for (topic, partition) in splits {
+            list.add_partition(topic.as_str(), *partition);
+        }
+        let committed = self.0.committed_offsets(list, limit)?;
+        Ok(splits
+            .iter()
+            .map(|(topic, partition)| {
+                let found = committed.find_partition(topic.as_str(), *partition)?;
+                match found.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                }
+            })
+            .collect())
+    }
+
+    /// The first offset and the one after the last of a partition.
+    pub(crate) fn watermarks(&self, split: TopicPartition, limit: Duration) -> Result<(i64, i64), KafkaError> {
+        self.0.fetch_watermarks(split.0.as_str(), split.1, limit)
+    }
+
+    /// Stores positions in the group and waits for the answer.
+    pub(crate) fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::with_capacity(positions.len());
+        for ((topic, partition), offset) in positions {
+            list.add_partition_offset(topic.as_str(), *partition, Offset::Offset(*offset))?;
+        }
+        self.0.commit(&list, CommitMode::Sync)
+    }
+
+    /// Begins to read: lane i gets the splits of `starts[i]` and wakes `wakers[i]`.
+    pub(crate) fn assign(&self, starts: &[Vec<Start>], wakers: Vec<Waker>) -> Result<Vec<Lane>> {
+        let mut lanes = Vec::with_capacity(starts.len());
+        // Held until the assignment has taken over, so that librdkafka keeps the forwarding.
+        let mut queues = Vec::new();
+        let mut list = TopicPartitionList::new();
+        for (starts, waker) in starts.iter().zip(wakers) {
+            let lane = Lane::new(self.clone(), waker);
+            for start in starts {
+                let (topic, partition) = start.split;
+                queues.push(self.forward(topic, partition, &lane)?);
+                list.add_partition_offset(topic.as_str(), partition, Offset::Offset(start.offset))
+                    .map_err(|e| client_error("can't assign partitions", &e))?;
+            }
+            lanes.push(lane);
+        }
+        self.0.assign(&list).map_err(|e| client_error("can't assign partitions", &e))?;
+        Ok(lanes)
+    }
+
+    /// Sends what is fetched for a partition to a lane's queue from now on.
+    fn forward(&self, topic: Topic, partition: i32, lane: &Lane) -> Result<Queue> {
+        let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
+        // SAFETY: the handle outlives the call, `name` is NUL-terminated; the result is checked for null.
+        let raw = unsafe { rd::rd_kafka_queue_get_partition(self.0.client().native_ptr(), name.as_ptr(), partition) };
+        let queue = Queue(NonNull::new(raw).ok_or_else(|| {
+            Error::internal(format!("the client has no queue for `{}` partition {partition}", topic.as_str()))
+        })?);
+        // SAFETY: both queues are alive; librdkafka counts the reference it keeps on the target.
+        unsafe { rd::rd_kafka_queue_forward(queue.0.as_ptr(), lane.queue.0.as_ptr()) };
+        Ok(queue)
+    }
+}
+
+pub(super) fn creation_error(error: &KafkaError) -> Error {
+    // The crate's own text of a refused setting contains the value, which may be a secret.
+    let message = match error {
+        KafkaError::ClientConfig(_, reason, key, _) => {
+            let reason = reason.split(" for configuration property").next().unwrap_or("refused");
+            format!("the Kafka client refused `{key}`: {reason}")
+        }
+        KafkaError::ClientCreation(reason) => format!("the Kafka client can't be created: {reason}"),
+        other => format!("the Kafka client can't be created: {:?}", other.rdkafka_error_code()),
+    };
+    Error::new(stream_core::ErrorKind::Config, message).with_hint("see docs/kafka-keys.md for what each key becomes")
+}
+
+/// An owned reference to a librdkafka queue.
+struct Queue(NonNull<rd::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's queues are thread-safe; this is one counted reference.
+unsafe impl Send for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: gives back the one reference this value owns.
+        unsafe { rd::rd_kafka_queue_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// What a lane has found.
+pub(crate) enum Fetched<'a> {
+    /// A message.
+    Record(RawRecord<'a>),
+    /// The log of a partition ends at this offset for now.
+    PartitionEnd(TopicPartition, i64),
+    /// A partition can't be read.
+    Failed(Option<TopicPartition>, RDKafkaErrorCode),
+}
+
+/// The messages of one subtask's partitions.
+pub(crate) struct Lane {
+    queue: Queue,
+    /// What librdkafka calls when the queue stops being empty; owned here, freed after it was unhooked.
+    waker: NonNull<Waker>,
+    messages: Vec<*mut rd::rd_kafka_message_t>,
+    /// The topic of the message before, by librdkafka's pointer: messages come in runs.
+    last_topic: (*mut rd::rd_kafka_topic_t, Topic),
+    handle: ConsumerHandle,
+}
+
+// SAFETY: the pointers in `messages` are only set within `fetch`, and `last_topic.0` is only compared;
+// `waker` points to a `Waker`, which is Send and Sync.
+unsafe impl Send for Lane {}
+
+unsafe extern "C" fn wake(_client: *mut rd::rd_kafka_t, waker: *mut c_void) {
+    // SAFETY: `Lane` keeps the waker alive until it has unhooked this callback.
+    unsafe { &*waker.cast::<Waker>() }.wake();
+}
+
+impl Lane {
+    fn new(handle: ConsumerHandle, waker: Waker) -> Lane {
+        // SAFETY: the handle is alive; rd_kafka_queue_new never returns null.
+        let raw = unsafe { rd::rd_kafka_queue_new(handle.0.client().native_ptr()) };
+        let queue = Queue(NonNull::new(raw).expect("librdkafka aborts when it is out of memory"));
+        let waker = NonNull::from(Box::leak(Box::new(waker)));
+        // SAFETY: the queue is alive and the waker lives until Drop has unhooked it.
+        unsafe { rd::rd_kafka_queue_cb_event_enable(queue.0.as_ptr(), Some(wake), waker.as_ptr().cast()) };
+        Lane {
+            queue,
+            waker,
+            messages: Vec::with_capacity(FETCH),
+            last_topic: (std::ptr::null_mut(), Topic::EMPTY),
+            handle,
+        }
+    }
+
+    /// The handle this lane belongs to.
+    pub(crate) fn handle(&self) -> &ConsumerHandle {
+        &self.handle
+    }
+
+    /// Lends out what has been fetched, at most one batch; never waits. Stops at the first error of `each`.
+    pub(crate) fn fetch(&mut self, mut each: impl FnMut(Fetched<'_>) -> Result<()>) -> Result<usize> {
+        // SAFETY: `messages` has room for FETCH pointers, and that many at most are written.
+        let taken =
+            unsafe { rd::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), 0, self.messages.as_mut_ptr(), FETCH) };
+        let taken = usize::try_from(taken).unwrap_or(0);
+        let mut result = Ok(());
+        for i in 0..taken {
+            // SAFETY: librdkafka has written `taken` valid message pointers, which are ours to destroy.
+            let message = unsafe { *self.messages.as_ptr().add(i) };
+            if result.is_ok() {
+                // SAFETY: as above; the borrow ends before the message is destroyed below.
+                let borrowed = unsafe { &*message };
+                result = each(self.read(borrowed));
+            }
+            // SAFETY: each message is destroyed once.
+            unsafe { rd::rd_kafka_message_destroy(message) };
+        }
+        result.map(|()| taken)
+    }
+
+    fn topic(&mut self, raw: *mut rd::rd_kafka_topic_t) -> Topic {
+        if self.last_topic.0 != raw {
+            // SAFETY: the topic handle of a live message; its name is NUL-terminated and lives as long as it.
+            let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(raw)) };
+            self.last_topic = (raw, Topic::new(&name.to_string_lossy()));
+        }
+        self.last_topic.1
+    }
+
+    fn read<'a>(&mut self, message: &'a rd::rd_kafka_message_t) -> Fetched<'a> {
+        let split = (!message.rkt.is_null()).then(|| (self.topic(message.rkt), message.partition));
+        match (message.err, split) {
+            (RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR, Some((topic, partition))) => {
+                let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+                // SAFETY: a live message and a live place for the answer.
+                let millis = unsafe { rd::rd_kafka_message_timestamp(message, &raw mut kind) };
+                let (timestamp, timestamp_type) = match kind {
+                    rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => {
+                        (millis, TimestampType::CreateTime)
+                    }
+                    rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => {
+                        (millis, TimestampType::LogAppendTime)
+                    }
+                    _ => (i64::MIN, TimestampType::NotAvailable),
+                };
+                // SAFETY: payload and key are valid for `len` and `key_len` bytes as long as the message is.
+                let (value, key) =
+                    unsafe { (bytes(message.payload, message.len), bytes(message.key, message.key_len)) };
+                Fetched::Record(RawRecord {
+                    topic,
+                    partition,
+                    offset: message.offset,
+                    timestamp: Timestamp::from_millis(timestamp),
+                    timestamp_type,
+                    key,
+                    value,
+                    rest: MessageRef::of(message),
+                })
+            }
+            (RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF, Some(split)) => {
+                Fetched::PartitionEnd(split, message.offset)
+            }
+            (code, split) => Fetched::Failed(split, code.into()),
+        }
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        // SAFETY: the queue is alive; after this call librdkafka no longer knows the waker, because hooking and
+        // calling happen under the queue's lock.
+        unsafe { rd::rd_kafka_queue_cb_event_enable(self.queue.0.as_ptr(), None, std::ptr::null_mut()) };
+        // SAFETY: leaked by `new`, freed once.
+        drop(unsafe { Box::from_raw(self.waker.as_ptr()) });
+    }
+}
+
+/// # Safety
+/// `pointer` is null, or valid for `length` bytes during `'a`.
+unsafe fn bytes<'a>(pointer: *const c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: promised by the caller.
+    (!pointer.is_null()).then(|| unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length) })
+}
+
+/// The parts of a message that are read only if somebody asks.
+#[repr(transparent)]
+struct MessageRef(rd::rd_kafka_message_t);
+
+impl MessageRef {
+    fn of(message: &rd::rd_kafka_message_t) -> &dyn ReadHeaders {
+        // SAFETY: a transparent wrapper has the layout of what it wraps.
+        unsafe { &*std::ptr::from_ref(message).cast::<MessageRef>() }
+    }
+}
+
+impl ReadHeaders for MessageRef {
+    fn headers(&self) -> Headers {
+        let mut list = std::ptr::null_mut();
+        // SAFETY: a live message and a live place for the answer; the list belongs to the message.
+        let code = unsafe { rd::rd_kafka_message_headers(&raw const self.0, &raw mut list) };
+        let mut headers = Headers::default();
+        if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return headers;
+        }
+        for index in 0.. {
+            let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
+            // SAFETY: a live header list and live places for the answers.
+            let code =
+                unsafe { rd::rd_kafka_header_get_all(list, index, &raw mut name, &raw mut value, &raw mut length) };
+            if code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            // SAFETY: name is NUL-terminated, value valid for `length` bytes, both as long as the message.
+            let (name, value) = unsafe { (CStr::from_ptr(name).to_string_lossy(), bytes(value, length)) };
+            headers.push(name, value);
+        }
+        headers
+    }
+
+    fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: a live message.
+        let epoch = unsafe { rd::rd_kafka_message_leader_epoch(&raw const self.0) };
+        (epoch >= 0).then_some(epoch)
+    }
+}

@@ -1,0 +1,61 @@
+//! The Kafka client behind small poll-style types: the only place that names rdkafka.
+//!
+//! A consumer handle per source deals its partitions to *lanes*, one per subtask; a lane is polled and wakes
+//! its subtask. A producer handle per sink is shared by the sink's subtasks; nothing in it waits but its own
+//! thread, which flushes. What may block (metadata, positions, commits) is called while the job opens or from
+//! the coordinator's thread.
+//!
+//! `unsafe` lives in [`consumer`] and [`producer`] alone: librdkafka's batch queue and produce calls have no
+//! safe wrapper in the crate, and they are what makes the difference in speed (BENCH figures in docs/benchmarks.md).
+
+pub(crate) mod connection;
+#[allow(unsafe_code, reason = "the batch queue has no safe wrapper")]
+pub(crate) mod consumer;
+#[allow(unsafe_code, reason = "the produce call by topic handle has no safe wrapper")]
+pub(crate) mod producer;
+
+pub(crate) use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as ErrorCode};
+use stream_core::{Error, ErrorKind};
+
+/// Turns what the client says into an error with a kind: what can pass by itself is `Unavailable`.
+pub(crate) fn client_error(what: &str, error: &ClientError) -> Error {
+    let code = error.rdkafka_error_code();
+    let message = match code {
+        Some(code) => format!("{what}: {code}"),
+        None => format!("{what}: the client refused"),
+    };
+    let (kind, hint) = match code {
+        Some(code) => classify(code),
+        None => (ErrorKind::Config, "check the settings of this source or sink"),
+    };
+    Error::new(kind, message).with_hint(hint)
+}
+
+fn classify(code: ErrorCode) -> (ErrorKind, &'static str) {
+    use ErrorCode as Code;
+    match code {
+        Code::TopicAuthorizationFailed => {
+            (ErrorKind::Config, "the user needs Read (source) or Write (sink) on the topic")
+        }
+        Code::GroupAuthorizationFailed => (ErrorKind::Config, "the user needs Read on the group"),
+        Code::ClusterAuthorizationFailed => (ErrorKind::Config, "the user needs IdempotentWrite on the cluster"),
+        Code::Authentication | Code::SaslAuthenticationFailed => {
+            (ErrorKind::Config, "check sasl.mechanism, sasl.jaas.config and the password")
+        }
+        Code::SSL => (ErrorKind::Config, "check the ssl.* settings and the certificates"),
+        Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
+            (ErrorKind::Config, "create the topic; it is not created by itself")
+        }
+        Code::UnknownMemberId | Code::IllegalGeneration | Code::RebalanceInProgress => {
+            (ErrorKind::Config, "another application is a live member of this group.id: use a group of its own")
+        }
+        Code::MessageSizeTooLarge | Code::InvalidMessage => (
+            ErrorKind::Data,
+            "raise max.request.size here and max.message.bytes of the topic, or write smaller records",
+        ),
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+            (ErrorKind::Fenced, "another instance uses the same transactional.id")
+        }
+        _ => (ErrorKind::Unavailable, "the client goes on trying; check that the brokers are reachable"),
+    }
+}

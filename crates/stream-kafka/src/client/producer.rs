@@ -1,0 +1,440 @@
+//! The producer handle of one sink, shared by its subtasks, and the thread that looks after it.
+//!
+//! | field | who | why it is safe |
+//! | --- | --- | --- |
+//! | librdkafka's queue | any subtask produces; the thread flushes and serves events | librdkafka's handles are thread-safe |
+//! | `flush` | subtasks ask and look, the thread answers | one mutex, taken once per barrier and subtask |
+//! | `waiting` | subtasks add themselves when there is no room, the thread wakes them | as above |
+//!
+//! A barrier is flushed once for all subtasks: the one that arrives last starts it. Until it is done no subtask
+//! adds records, so "the queue is empty" means that everything before the barrier was acknowledged.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, c_void};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::RDKafkaRespErr;
+use stream_core::thread::{self, Waker};
+use stream_core::{Error, ErrorKind, Result};
+
+use super::client_error;
+use super::connection::Connection;
+use super::consumer::creation_error;
+use crate::record::Topic;
+use crate::schema::ProducerRecord;
+
+/// How often the thread serves events when nobody asks for anything.
+const SERVE: Duration = Duration::from_millis(50);
+
+/// How long one flush call waits before the thread looks around.
+const FLUSH: Duration = Duration::from_millis(200);
+
+/// How often a sink that waits for room is looked after.
+const ROOM: Duration = Duration::from_millis(2);
+
+/// Room is reported while this many records fit: a batch for each of many subtasks.
+const HEADROOM: usize = 16 * stream_core::BATCH_SIZE;
+
+/// The producer of one sink.
+pub(crate) struct ProducerHandle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    producer: BaseProducer<Connection>,
+    capacity: usize,
+    state: Mutex<State>,
+    closing: AtomicBool,
+    /// Wakes the thread.
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct State {
+    /// Subtasks that take part in a flush.
+    members: usize,
+    /// Subtasks that have reached the end of the round.
+    arrived: usize,
+    /// Rounds started and rounds done.
+    round: u64,
+    flushed: u64,
+    /// Subtasks to wake when a flush is done or there is room.
+    waiting: Vec<Waker>,
+    failure: Option<Failure>,
+}
+
+/// The first thing that went wrong for good; every subtask reports it.
+#[derive(Clone)]
+struct Failure {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outstanding(&self) -> usize {
+        // SAFETY: the handle lives as long as `producer`.
+        usize::try_from(unsafe { rd::rd_kafka_outq_len(self.producer.client().native_ptr()) }).unwrap_or(0)
+    }
+
+    fn has_room(&self) -> bool {
+        self.outstanding() + HEADROOM.min(self.capacity / 2) <= self.capacity
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut state = self.lock();
+        state.failure.get_or_insert_with(|| Failure {
+            kind: error.kind(),
+            message: error.message().to_owned(),
+            hint: error.hint().map(str::to_owned),
+        });
+    }
+
+    /// Serves events, turns delivery failures into the sink's failure.
+    fn serve(&self) {
+        self.producer.poll(Duration::ZERO);
+        if let Some(error) = self.producer.context().take_delivery_failure() {
+            self.fail(&error);
+        }
+        if let Some((code, reason)) = self.producer.client().fatal_error() {
+            let error = client_error("the producer can't go on", &KafkaError::MessageProduction(code));
+            tracing::error!(target: "stream_kafka::client", "fatal producer error: {reason}");
+            self.fail(&error);
+        }
+    }
+
+    /// The thread: flushes when all subtasks have arrived, wakes those who wait for room, serves events.
+    fn look_after(&self) {
+        let mut said = false;
+        while !self.closing.load(Ordering::Acquire) {
+            self.serve();
+            let (flushing, waiting) = {
+                let state = self.lock();
+                (state.round > state.flushed, !state.waiting.is_empty())
+            };
+            if flushing {
+                // Calling it directly: the crate's `flush` sleeps a flat 100 ms.
+                // SAFETY: the handle lives as long as `producer`.
+                unsafe { rd::rd_kafka_flush(self.producer.client().native_ptr(), millis(FLUSH)) };
+                self.serve();
+                self.after_flush(&mut said);
+                continue;
+            }
+            if waiting && self.has_room() {
+                self.wake_waiting();
+            }
+            self.waker.park(if waiting { ROOM } else { SERVE });
+        }
+    }
+
+    fn after_flush(&self, said: &mut bool) {
+        let left = self.outstanding();
+        let mut state = self.lock();
+        if left == 0 || state.failure.is_some() {
+            state.flushed = state.round;
+            drop(state);
+            self.wake_waiting();
+            if std::mem::take(said) {
+                tracing::info!("brokers answer again, all records are delivered");
+            }
+        } else {
+            drop(state);
+            if let Some(trouble) = self.producer.context().take_trouble()
+                && !std::mem::replace(said, true)
+            {
+                tracing::warn!("waiting to deliver {left} records: {trouble}");
+            }
+        }
+    }
+
+    fn wake_waiting(&self) {
+        for waker in std::mem::take(&mut self.lock().waiting) {
+            waker.wake();
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
+
+impl ProducerHandle {
+    /// Creates the handle and its thread; nothing is connected before it is needed.
+    pub(crate) fn new(name: &str, settings: &BTreeMap<String, String>, capacity: usize) -> Result<Arc<ProducerHandle>> {
+        let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        // Successes are counted by the queue's length; only failures are worth an event each.
+        config.set("delivery.report.only.error", "true");
+        let producer = config.create_with_context(Connection::default()).map_err(|e| creation_error(&e))?;
+        let shared = Arc::new(Shared {
+            producer,
+            capacity,
+            state: Mutex::default(),
+            closing: AtomicBool::new(false),
+            waker: Waker::new(),
+        });
+        let for_thread = shared.clone();
+        let thread = thread::spawn(&format!("{name}-producer"), move || for_thread.look_after())?;
+        Ok(Arc::new(ProducerHandle { shared, thread: Mutex::new(Some(thread)) }))
+    }
+
+    /// Adds a subtask whose barriers every flush waits for.
+    pub(crate) fn join(&self) {
+        self.shared.lock().members += 1;
+    }
+
+    /// A subtask has ended and flushed: later flushes don't wait for it.
+    pub(crate) fn leave(&self) {
+        let mut state = self.shared.lock();
+        state.members -= 1;
+        self.start_if_all_arrived(state);
+    }
+
+    /// This subtask adds nothing more to the round; returns the round to wait for.
+    pub(crate) fn arrive(&self, waker: &Waker) -> u64 {
+        let mut state = self.shared.lock();
+        state.arrived += 1;
+        state.waiting.push(waker.clone());
+        let round = state.round + 1;
+        self.start_if_all_arrived(state);
+        round
+    }
+
+    fn start_if_all_arrived(&self, mut state: MutexGuard<'_, State>) {
+        if state.arrived > 0 && state.arrived >= state.members {
+            state.arrived = 0;
+            state.round += 1;
+            drop(state);
+            self.shared.waker.wake();
+        }
+    }
+
+    /// Whether everything up to this round was acknowledged; an error if a record was lost.
+    pub(crate) fn flushed(&self, round: u64, waker: &Waker) -> Result<bool> {
+        let mut state = self.shared.lock();
+        if let Some(failure) = &state.failure {
+            let mut error = Error::new(failure.kind, failure.message.clone());
+            if let Some(hint) = &failure.hint {
+                error = error.with_hint(hint.clone());
+            }
+            return Err(error);
+        }
+        if state.flushed >= round {
+            return Ok(true);
+        }
+        state.waiting.push(waker.clone());
+        Ok(false)
+    }
+
+    /// Whether a batch fits; if not, the subtask is woken when one does.
+    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
+        if self.shared.has_room() {
+            return true;
+        }
+        self.shared.lock().waiting.push(waker.clone());
+        self.shared.waker.wake();
+        false
+    }
+
+    /// Fails if an earlier record was lost.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.flushed(0, &self.shared.waker).map(|_| ())
+    }
+
+    /// A topic to produce to.
+    pub(crate) fn topic(self: &Arc<ProducerHandle>, topic: Topic) -> Result<ProducerTopic> {
+        let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
+        let client = self.shared.producer.client().native_ptr();
+        // SAFETY: the handle is alive, the name is NUL-terminated, a null configuration means defaults.
+        let raw = unsafe { rd::rd_kafka_topic_new(client, name.as_ptr(), std::ptr::null_mut()) };
+        let raw = NonNull::new(raw)
+            .ok_or_else(|| Error::internal(format!("the client has no handle for topic `{topic}`")))?;
+        Ok(ProducerTopic { raw, topic, producer: self.clone() })
+    }
+
+    /// The partitions of a topic, in order; `None` if there is no such topic.
+    pub(crate) fn partitions(&self, topic: Topic, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
+        let metadata = self.shared.producer.client().fetch_metadata(Some(topic.as_str()), limit)?;
+        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic.as_str()) else { return Ok(None) };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
+            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        }
+        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+        partitions.sort_unstable();
+        Ok(if partitions.is_empty() { None } else { Some(partitions) })
+    }
+
+    /// Why a broker could not be reached, if that happened since the last call.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.shared.serve();
+        self.shared.producer.context().take_trouble()
+    }
+}
+
+impl Drop for ProducerHandle {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.waker.wake();
+        // Records of an aborted job are not waited for: they were never promised.
+        // SAFETY: the handle is alive.
+        unsafe {
+            rd::rd_kafka_purge(
+                self.shared.producer.client().native_ptr(),
+                (rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING) as i32,
+            );
+        }
+        if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic of the thread was already printed; nothing is left to do with it.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A topic of one producer, with librdkafka's handle for it.
+pub(crate) struct ProducerTopic {
+    raw: NonNull<rd::rd_kafka_topic_t>,
+    topic: Topic,
+    producer: Arc<ProducerHandle>,
+}
+
+// SAFETY: topic handles are thread-safe and counted; the producer they belong to is kept alive.
+unsafe impl Send for ProducerTopic {}
+
+impl Drop for ProducerTopic {
+    fn drop(&mut self) {
+        // SAFETY: gives back the one reference this value owns, before the producer goes.
+        unsafe { rd::rd_kafka_topic_destroy(self.raw.as_ptr()) };
+    }
+}
+
+/// Why a record was not taken.
+pub(crate) enum Refused {
+    /// The send queue is full: try again later.
+    Full,
+    /// It can't be sent at all.
+    Failed(Error),
+}
+
+impl ProducerTopic {
+    /// Copies a record into the send queue, for one partition.
+    pub(crate) fn produce(&self, partition: i32, record: &ProducerRecord) -> Result<(), Refused> {
+        let (value, key) = (as_raw(record.value()), as_raw(record.key()));
+        let plain = record.timestamp().is_none() && record.headers().is_empty();
+        let code = if plain {
+            // SAFETY: topic handle and buffers are live; F_COPY copies the value, and the key is always copied.
+            let answer = unsafe {
+                rd::rd_kafka_produce(
+                    self.raw.as_ptr(),
+                    partition,
+                    rd::RD_KAFKA_MSG_F_COPY as i32,
+                    value.0,
+                    value.1,
+                    key.0,
+                    key.1,
+                    std::ptr::null_mut(),
+                )
+            };
+            // SAFETY: reads the error of this thread's last call.
+            if answer == 0 { return Ok(()) } else { unsafe { rd::rd_kafka_last_error() } }
+        } else {
+            self.produce_va(partition, record)
+        };
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__QUEUE_FULL => Err(Refused::Full),
+            code => {
+                let what =
+                    format!("can't send a record of {} bytes to `{}` partition {partition}", value.1, self.topic);
+                Err(Refused::Failed(client_error(&what, &KafkaError::MessageProduction(code.into()))))
+            }
+        }
+    }
+
+    /// With timestamp and headers, which the plain call can't carry.
+    fn produce_va(&self, partition: i32, record: &ProducerRecord) -> RDKafkaRespErr {
+        use rd::rd_kafka_vtype_t as kind;
+        let (value, key) = (as_raw(record.value()), as_raw(record.key()));
+        let headers = native_headers(record);
+        let argument = |vtype, fill: &dyn Fn(&mut rd::rd_kafka_vu_s__bindgen_ty_1)| {
+            // SAFETY: all-zero bytes are valid for this C struct of integers and pointers.
+            let mut argument: rd::rd_kafka_vu_t = unsafe { std::mem::zeroed() };
+            argument.vtype = vtype;
+            fill(&mut argument.u);
+            argument
+        };
+        let bytes = |(ptr, size): (*mut c_void, usize)| rd::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size };
+        let mut arguments = [
+            argument(kind::RD_KAFKA_VTYPE_RKT, &|u| u.rkt = self.raw.as_ptr()),
+            argument(kind::RD_KAFKA_VTYPE_PARTITION, &|u| u.i32_ = partition),
+            argument(kind::RD_KAFKA_VTYPE_VALUE, &|u| u.mem = bytes(value)),
+            argument(kind::RD_KAFKA_VTYPE_KEY, &|u| u.mem = bytes(key)),
+            argument(kind::RD_KAFKA_VTYPE_MSGFLAGS, &|u| u.i = rd::RD_KAFKA_MSG_F_COPY as i32),
+            argument(kind::RD_KAFKA_VTYPE_TIMESTAMP, &|u| {
+                u.i64_ = record.timestamp().map_or(0, |t| t.as_millis().max(0))
+            }),
+            argument(kind::RD_KAFKA_VTYPE_HEADERS, &|u| u.headers = headers),
+        ];
+        let count = if headers.is_null() { arguments.len() - 1 } else { arguments.len() };
+        let client = self.producer.shared.producer.client().native_ptr();
+        // SAFETY: `arguments` holds `count` tagged values, each with the field its tag names; what they point to is live.
+        let error = unsafe { rd::rd_kafka_produceva(client, arguments.as_mut_ptr(), count) };
+        if error.is_null() {
+            return RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        }
+        // SAFETY: a live error object, destroyed once; the headers were not taken over, so they are still ours.
+        unsafe {
+            let code = rd::rd_kafka_error_code(error);
+            rd::rd_kafka_error_destroy(error);
+            if !headers.is_null() {
+                rd::rd_kafka_headers_destroy(headers);
+            }
+            code
+        }
+    }
+}
+
+fn as_raw(bytes: Option<&[u8]>) -> (*mut c_void, usize) {
+    match bytes {
+        None => (std::ptr::null_mut(), 0),
+        // librdkafka copies and never writes, in spite of the type. An empty slice's pointer is not null.
+        Some(bytes) => (bytes.as_ptr().cast_mut().cast(), bytes.len()),
+    }
+}
+
+/// Headers for one record, handed over to librdkafka if it takes the record; null if there are none.
+fn native_headers(record: &ProducerRecord) -> *mut rd::rd_kafka_headers_t {
+    let headers = record.headers();
+    if headers.is_empty() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: names and values are copied by the call; lengths are those of live slices.
+    unsafe {
+        let list = rd::rd_kafka_headers_new(headers.len());
+        for (name, value) in headers.iter() {
+            let (value, length) = as_raw(value);
+            let name_length = isize::try_from(name.len()).unwrap_or(isize::MAX);
+            rd::rd_kafka_header_add(
+                list,
+                name.as_ptr().cast(),
+                name_length,
+                value,
+                isize::try_from(length).unwrap_or(0),
+            );
+        }
+        list
+    }
+}

@@ -1,0 +1,264 @@
+//! The Kafka sink: from a typed stream to a topic, as a section of the configuration says.
+
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use stream_core::{
+    DataSink, DataStream, Error, Record, Result, Sink, SinkContext, SinkWriter, StreamingContext, Timestamp,
+};
+
+use crate::client::producer::ProducerHandle;
+use crate::dev;
+use crate::keys::{EngineSettings, Role, Semantic};
+use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
+use crate::record::Topic;
+use crate::schema::{JsonSchema, PlainSchema, ProducerRecord, SerializationSchema, With};
+use crate::settings::{Chosen, Settings};
+use writer::KafkaWriter;
+
+/// Writes a stream to Kafka, as `kafka.sink` (or `kafka.sink.<alias>`) of the configuration says.
+///
+/// *Order:* what one subtask writes to one partition stays in order. *Delivery:* at least once: at every barrier all
+/// outstanding records are flushed and every delivery is checked before sources commit their positions. *Time:* a
+/// record's event time becomes its Kafka timestamp.
+///
+/// # Example
+/// ```
+/// use stream_core::{Configuration, StreamingContext};
+/// use stream_kafka::KafkaSink;
+///
+/// let configuration = Configuration::builder()
+///     .set("kafka.sink.bootstrap.servers", "localhost:9092")
+///     .set("kafka.sink.topic", "greetings")
+///     .build()?;
+/// let ctx = StreamingContext::new(configuration);
+/// let names = ctx.from_iter(["ada", "grace"]);
+/// KafkaSink::new(&ctx).key(|name: &&str| name.as_bytes().to_vec()).sink(names);
+/// assert!(ctx.plan("greet")?.explain(stream_core::ExplainFormat::Text).contains("topic greetings"));
+/// # Ok::<(), stream_core::Error>(())
+/// ```
+#[must_use = "call .sink(stream) to write"]
+pub struct KafkaSink<'c, S = PlainSchema, P = KafkaEqualityPartitioner> {
+    context: &'c StreamingContext,
+    chosen: Chosen,
+    topic: Option<String>,
+    serializer: S,
+    partitioner: P,
+}
+
+impl<'c> KafkaSink<'c> {
+    /// A sink with the settings of the context's configuration; writes text and bytes as they are.
+    pub fn new(context: &'c StreamingContext) -> KafkaSink<'c> {
+        let (chosen, topic) = (Chosen::default(), None);
+        KafkaSink { context, chosen, topic, serializer: PlainSchema, partitioner: KafkaEqualityPartitioner }
+    }
+}
+
+impl<'c, S, P> KafkaSink<'c, S, P> {
+    /// Chooses one of several instances below `kafka.sink`.
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.chosen.alias = Some(alias.into());
+        self
+    }
+
+    /// Writes to this topic; if topics are configured too, it must be one of them.
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Sets a Kafka key in code; wins over the configuration.
+    pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.chosen.properties.push((key.into(), value.into()));
+        self
+    }
+
+    /// Encodes with a schema of your own, or a closure from `&T` to bytes.
+    pub fn serializer<Z>(self, serializer: Z) -> KafkaSink<'c, Z, P> {
+        let KafkaSink { context, chosen, topic, partitioner, .. } = self;
+        KafkaSink { context, chosen, topic, serializer, partitioner }
+    }
+
+    /// Encodes as JSON by serde.
+    pub fn json(self) -> KafkaSink<'c, JsonSchema, P> {
+        self.serializer(JsonSchema)
+    }
+
+    /// Sets the key of every record.
+    pub fn key<T, F>(
+        self,
+        mut key: F,
+    ) -> KafkaSink<'c, With<S, impl FnMut(&T, &mut ProducerRecord) + Clone + Send + 'static>, P>
+    where
+        F: FnMut(&T) -> Vec<u8> + Clone + Send + 'static,
+    {
+        self.with(move |value: &T, record: &mut ProducerRecord| record.set_key(key(value)))
+    }
+
+    /// Adds a header to every record.
+    pub fn header<T, F>(
+        self,
+        name: &'static str,
+        mut value: F,
+    ) -> KafkaSink<'c, With<S, impl FnMut(&T, &mut ProducerRecord) + Clone + Send + 'static>, P>
+    where
+        F: FnMut(&T) -> Vec<u8> + Clone + Send + 'static,
+    {
+        self.with(move |v: &T, record: &mut ProducerRecord| record.add_header(name, Some(&value(v))))
+    }
+
+    /// Sets the timestamp of every record, in place of its event time.
+    pub fn timestamp<T, F>(
+        self,
+        mut timestamp: F,
+    ) -> KafkaSink<'c, With<S, impl FnMut(&T, &mut ProducerRecord) + Clone + Send + 'static>, P>
+    where
+        F: FnMut(&T) -> Timestamp + Clone + Send + 'static,
+    {
+        self.with(move |value: &T, record: &mut ProducerRecord| record.set_timestamp(timestamp(value)))
+    }
+
+    /// Sets more of every record (key, headers, timestamp, topic, partition) after the schema has filled it.
+    pub fn with<T, F>(self, more: F) -> KafkaSink<'c, With<S, F>, P>
+    where
+        F: FnMut(&T, &mut ProducerRecord) + Clone + Send + 'static,
+    {
+        let KafkaSink { context, chosen, topic, serializer, partitioner } = self;
+        KafkaSink { context, chosen, topic, serializer: With { schema: serializer, more }, partitioner }
+    }
+
+    /// Chooses partitions in a way of your own.
+    pub fn partitioner<Q>(self, partitioner: Q) -> KafkaSink<'c, S, Q> {
+        let KafkaSink { context, chosen, topic, serializer, .. } = self;
+        KafkaSink { context, chosen, topic, serializer, partitioner }
+    }
+
+    /// Ends the stream in this sink.
+    pub fn sink<T: Record>(self, stream: DataStream<T>) -> DataSink
+    where
+        S: SerializationSchema<T>,
+        P: KafkaPartitioner<T>,
+    {
+        let description = match self.describe() {
+            Ok(description) => Some(description),
+            Err(error) => {
+                self.context.reject(error);
+                None
+            }
+        };
+        let node = KafkaSinkNode {
+            description,
+            serializer: self.serializer,
+            partitioner: Arc::new(self.partitioner),
+            producer: None,
+        };
+        stream.sink("kafka", node)
+    }
+
+    /// Checks everything that can be checked without a broker.
+    fn describe(&self) -> Result<Description> {
+        let settings = Settings::read(self.context.configuration(), Role::Sink, &self.chosen)?;
+        let engine = settings.translation.engine.clone();
+        let mut errors = Vec::new();
+        if engine.semantic == Semantic::ExactlyOnce {
+            let hint = "write semantic: AT_LEAST_ONCE; docs/src/status.md says what works today";
+            errors.push(settings.error("semantic", "exactly-once is not supported yet", hint));
+        }
+        let topic = match self.choose_topic(&settings, &engine) {
+            Ok(topic) => topic,
+            Err(error) => {
+                errors.push(error);
+                Topic::EMPTY
+            }
+        };
+        if let Some(error) = Error::join(errors) {
+            return Err(error);
+        }
+        let mut client = settings.translation.client;
+        let is_dev = dev::is_dev(&client);
+        let brokers = dev::resolve(&mut client, &[topic.as_str().to_owned()])?;
+        Ok(Description { client, brokers, topic, engine, is_dev })
+    }
+
+    fn choose_topic(&self, settings: &Settings, engine: &EngineSettings) -> Result<Topic> {
+        match (&self.topic, &engine.topics[..]) {
+            (None, [topic]) => Ok(Topic::new(topic)),
+            (None, []) => {
+                Err(settings.error("topic", "no topic to write to", "add `topic: name`, or call .topic(\"name\")"))
+            }
+            (None, several) => {
+                let message = format!("a sink writes to one topic, not to {}", several.len());
+                Err(settings.error("topic", message, "name it by .topic(\"name\")"))
+            }
+            (Some(topic), configured) if configured.is_empty() || configured.contains(topic) => Ok(Topic::new(topic)),
+            (Some(topic), _) => {
+                let message = format!("the job writes to `{topic}`, which is not among the configured topics");
+                Err(settings.error("topic", message, "add it to the list, or write to one of those"))
+            }
+        }
+    }
+}
+
+/// A checked sink.
+struct Description {
+    client: BTreeMap<String, String>,
+    brokers: String,
+    topic: Topic,
+    engine: EngineSettings,
+    is_dev: bool,
+}
+
+struct KafkaSinkNode<S, P> {
+    description: Option<Description>,
+    serializer: S,
+    partitioner: Arc<P>,
+    /// Made for the first subtask, shared by all.
+    producer: Option<Arc<ProducerHandle>>,
+}
+
+impl<T, S, P> Sink<T> for KafkaSinkNode<S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
+        let Some(description) = &self.description else {
+            return Err(Error::internal("a sink with mistakes in its settings was started"));
+        };
+        let producer = match &self.producer {
+            Some(producer) => producer.clone(),
+            None => {
+                let capacity = description.client.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
+                // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
+                let capacity = capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n });
+                let made = ProducerHandle::new(context.operator.name(), &description.client, capacity)?;
+                self.producer.insert(made).clone()
+            }
+        };
+        producer.join();
+        let writer = KafkaWriter::new(
+            description.topic,
+            description.brokers.clone(),
+            &description.engine,
+            description.is_dev,
+            self.serializer.clone(),
+            self.partitioner.clone(),
+            producer,
+            context,
+        )?;
+        Ok(Box::new(writer))
+    }
+
+    fn describe(&self) -> String {
+        let Some(description) = &self.description else { return String::new() };
+        let guarantee = match description.engine.semantic {
+            Semantic::AtLeastOnce => "at least once",
+            Semantic::ExactlyOnce => "exactly once",
+            Semantic::None => "no guarantee",
+        };
+        format!("topic {}, {guarantee}", description.topic)
+    }
+}

@@ -1,0 +1,245 @@
+//! The loop of one sink subtask: choose partitions for the batch, encode, hand over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stream_core::clock::{Clock, SystemClock};
+use stream_core::thread::Waker;
+use stream_core::{Barrier, Batch, Error, ErrorKind, Record, Result, SinkContext, SinkWriter};
+
+use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
+use crate::dev;
+use crate::keys::{EngineSettings, Semantic};
+use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
+use crate::record::Topic;
+use crate::schema::{ProducerRecord, SerializationSchema};
+use crate::waiting::{TRY, wait_for};
+
+/// How long to wait between two tries when the send queue is full.
+const FULL: Duration = Duration::from_millis(2);
+
+pub(super) struct KafkaWriter<T, S, P> {
+    schema: S,
+    partitioner: Arc<P>,
+    default_topic: Topic,
+    topics: BTreeMap<Topic, TopicState<T>>,
+    record: ProducerRecord,
+    chosen: Vec<i32>,
+    /// How many records of the batch were handed over.
+    done: usize,
+    flush: Flush,
+    /// Bytes written, where the broker is one that keeps little.
+    dev_bytes: Option<usize>,
+    connect: Connect,
+}
+
+/// What it takes to find a topic's partitions.
+struct Connect {
+    producer: Arc<ProducerHandle>,
+    brokers: String,
+    limit: Duration,
+    max_block: Duration,
+    semantic: Semantic,
+    waker: Waker,
+    subtask: usize,
+    parallelism: usize,
+}
+
+struct TopicState<T> {
+    topic: ProducerTopic,
+    partitions: Vec<i32>,
+    partitioner: Box<dyn TopicPartitioner<T>>,
+}
+
+/// Where this subtask is with its last barrier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    Done,
+    /// Waits for this round of the shared producer; the flag says whether nothing follows it.
+    Waiting(u64, bool),
+}
+
+impl<T, S, P> KafkaWriter<T, S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    #[expect(clippy::too_many_arguments, reason = "the parts of one sink, put together in one place")]
+    pub(super) fn new(
+        topic: Topic,
+        brokers: String,
+        engine: &EngineSettings,
+        is_dev: bool,
+        schema: S,
+        partitioner: Arc<P>,
+        producer: Arc<ProducerHandle>,
+        context: &SinkContext,
+    ) -> Result<KafkaWriter<T, S, P>> {
+        let connect = Connect {
+            producer,
+            brokers,
+            limit: engine.max_block,
+            max_block: engine.max_block,
+            semantic: engine.semantic,
+            waker: context.waker.clone(),
+            subtask: context.operator.subtask(),
+            parallelism: context.operator.parallelism(),
+        };
+        let state = connect.open(topic, &*partitioner, &|| context.is_stopping())?;
+        Ok(KafkaWriter {
+            schema,
+            partitioner,
+            default_topic: topic,
+            topics: BTreeMap::from([(topic, state)]),
+            record: ProducerRecord::default(),
+            chosen: Vec::new(),
+            done: 0,
+            flush: Flush::Done,
+            dev_bytes: is_dev.then_some(0),
+            connect,
+        })
+    }
+
+    /// Encodes one record and hands it over.
+    #[inline]
+    fn send(&mut self, value: &T, index: usize, timestamp: Option<stream_core::Timestamp>) -> Result<()> {
+        self.record.reset(timestamp);
+        self.schema.serialize(value, &mut self.record).map_err(|e| {
+            let message = format!("can't encode a record for topic `{}`: {e}", self.default_topic);
+            Error::new(ErrorKind::Data, message)
+        })?;
+        if let Some(bytes) = &mut self.dev_bytes {
+            *bytes += self.record.value().map_or(0, <[u8]>::len);
+            dev::check_volume(*bytes)?;
+        }
+        let topic = self.record.topic().unwrap_or(self.default_topic);
+        let state = match self.topics.entry(topic) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(self.connect.open(topic, &*self.partitioner, &|| false)?)
+            }
+        };
+        let partition = match self.record.partition() {
+            Some(partition) => partition,
+            None if topic == self.default_topic => self.chosen[index],
+            None => {
+                let mut one = Vec::with_capacity(1);
+                state.partitioner.assign(std::slice::from_ref(value), &state.partitions, &mut one);
+                one[0]
+            }
+        };
+        match state.topic.produce(partition, &self.record) {
+            Ok(()) => Ok(()),
+            Err(Refused::Failed(error)) => Err(error),
+            Err(Refused::Full) => self.connect.send_when_there_is_room(&state.topic, partition, &self.record),
+        }
+    }
+}
+
+impl Connect {
+    fn open<T, P: KafkaPartitioner<T>>(
+        &self,
+        topic: Topic,
+        partitioner: &P,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<TopicState<T>> {
+        let found = wait_for(
+            &format!("can't read the partitions of `{topic}`"),
+            &self.brokers,
+            self.limit,
+            stopping,
+            &|| self.producer.trouble(),
+            || self.producer.partitions(topic, TRY),
+        )?;
+        let Some(partitions) = found else {
+            let message = format!("no such topic on {}: `{topic}`", self.brokers);
+            return Err(Error::new(ErrorKind::Config, message)
+                .with_hint("create it first; topics are not created by writing to them"));
+        };
+        let partitioner = partitioner.for_topic(topic.as_str(), self.subtask, self.parallelism);
+        Ok(TopicState { topic: self.producer.topic(topic)?, partitions, partitioner })
+    }
+
+    /// The queue filled up in the middle of a batch, in spite of the room there was: other subtasks fill it too.
+    #[cold]
+    fn send_when_there_is_room(&self, topic: &ProducerTopic, partition: i32, record: &ProducerRecord) -> Result<()> {
+        let clock = SystemClock::new();
+        while clock.monotonic() < self.max_block {
+            self.waker.park(FULL);
+            self.producer.check()?;
+            match topic.produce(partition, record) {
+                Ok(()) => return Ok(()),
+                Err(Refused::Failed(error)) => return Err(error),
+                Err(Refused::Full) => {}
+            }
+        }
+        let message = format!("the send queue was full for {:?}", self.max_block);
+        let hint = "the brokers take less than the job writes, or none answers; max.block.ms sets how long to wait";
+        Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint))
+    }
+}
+
+impl<T, S, P> SinkWriter<T> for KafkaWriter<T, S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        self.done = 0;
+        self.chosen.clear();
+        if let Some(state) = self.topics.get_mut(&self.default_topic) {
+            state.partitioner.assign(batch.records(), &state.partitions, &mut self.chosen);
+        }
+        if self.chosen.len() != batch.len() {
+            let (made, wanted) = (self.chosen.len(), batch.len());
+            let error =
+                Error::new(ErrorKind::User, format!("the partitioner chose {made} partitions for {wanted} records"));
+            return Err(error.with_hint("add exactly one partition per record to `chosen`"));
+        }
+        for (index, value) in batch.records().iter().enumerate() {
+            self.send(value, index, batch.timestamp(index))?;
+            self.done += 1;
+        }
+        Ok(())
+    }
+
+    fn room(&self) -> bool {
+        self.connect.producer.has_room(&self.connect.waker)
+    }
+
+    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
+        self.flush = Flush::Waiting(self.connect.producer.arrive(&self.connect.waker), false);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.flush = Flush::Waiting(self.connect.producer.arrive(&self.connect.waker), true);
+        Ok(())
+    }
+
+    fn flushed(&mut self) -> Result<bool> {
+        let Flush::Waiting(round, ended) = self.flush else { return Ok(true) };
+        let flushed = match self.connect.producer.flushed(round, &self.connect.waker) {
+            // Promised nothing: a lost record is worth a line, not the job.
+            Err(error) if self.connect.semantic == Semantic::None => {
+                tracing::warn!("{}", error.message());
+                true
+            }
+            result => result?,
+        };
+        if flushed {
+            self.flush = Flush::Done;
+            if ended {
+                self.connect.producer.leave();
+            }
+        }
+        Ok(flushed)
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        Some(self.done)
+    }
+}

@@ -1,0 +1,307 @@
+//! The Kafka source: from a section of the configuration to a typed stream.
+//!
+//! Reading order: this file (what the user says), [`start`] (where reading begins), [`reader`] (the loop),
+//! [`committer`] (positions for the group).
+
+mod committer;
+mod reader;
+mod start;
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use stream_core::{DataStream, Error, Opened, Record, Result, Source, SourceContext, SourceReader, StreamingContext};
+
+pub use start::OffsetsInitializer;
+
+use crate::client::consumer::ConsumerHandle;
+use crate::dev;
+use crate::keys::{AutoOffsetReset, Role, Semantic};
+use crate::record::{KafkaRecord, RawRecord};
+use crate::schema::{Decode, DefaultSchema, JsonSchema, KafkaDeserializationSchema};
+use crate::settings::{Chosen, Settings};
+use committer::KafkaCommitter;
+use reader::{KafkaReader, Shape, ValueOnly, WholeRecord};
+use start::{StartPlan, resolve};
+
+/// Reads records of type `T` from Kafka, as `kafka.source` (or `kafka.source.<alias>`) of the configuration says.
+///
+/// *Order:* per partition; a partition is read by one subtask. *Delivery:* positions are committed to the group
+/// every `auto.commit.interval.ms`, after every sink has flushed what came before them, so nothing is lost and
+/// records since the last commit are read again after a crash. *Time:* event time is the record's timestamp.
+///
+/// Mistakes in the configuration are reported when the job is planned or started, all at once.
+///
+/// # Example
+/// ```
+/// use stream_core::{Configuration, StreamingContext};
+/// use stream_kafka::KafkaSource;
+///
+/// let configuration = Configuration::builder()
+///     .set("kafka.source.bootstrap.servers", "localhost:9092")
+///     .set("kafka.source.topic", "test_user")
+///     .set("kafka.source.group.id", "user_01")
+///     .build()?;
+/// let ctx = StreamingContext::new(configuration);
+/// KafkaSource::<String>::new(&ctx).stream().map(|record| record.value).print();
+/// assert!(ctx.plan("users")?.explain(stream_core::ExplainFormat::Text).contains("test_user"));
+/// # Ok::<(), stream_core::Error>(())
+/// ```
+#[must_use = "call .stream() or .values() to read"]
+pub struct KafkaSource<'c, T, D = DefaultSchema> {
+    context: &'c StreamingContext,
+    chosen: Chosen,
+    topics: Vec<String>,
+    start: Option<OffsetsInitializer>,
+    bounded: bool,
+    deserializer: D,
+    records: PhantomData<fn() -> T>,
+}
+
+impl<'c, T: Record> KafkaSource<'c, T> {
+    /// A source with the settings of the context's configuration; decodes strings and bytes by themselves.
+    pub fn new(context: &'c StreamingContext) -> KafkaSource<'c, T> {
+        KafkaSource {
+            context,
+            chosen: Chosen::default(),
+            topics: Vec::new(),
+            start: None,
+            bounded: false,
+            deserializer: DefaultSchema,
+            records: PhantomData,
+        }
+    }
+}
+
+impl<'c, T: Record, D> KafkaSource<'c, T, D> {
+    /// Chooses one of several instances below `kafka.source`.
+    pub fn alias(mut self, alias: impl Into<String>) -> Self {
+        self.chosen.alias = Some(alias.into());
+        self
+    }
+
+    /// Reads one topic; if topics are configured too, it must be one of them.
+    pub fn topic(self, topic: impl Into<String>) -> Self {
+        self.topics([topic.into()])
+    }
+
+    /// Reads several topics; if topics are configured too, they must be among them.
+    pub fn topics<I: Into<String>>(mut self, topics: impl IntoIterator<Item = I>) -> Self {
+        self.topics = topics.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets a Kafka key in code; wins over the configuration.
+    pub fn property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.chosen.properties.push((key.into(), value.into()));
+        self
+    }
+
+    /// Where to begin; by default at the group's positions, then as `auto.offset.reset` says.
+    pub fn starting_offsets(mut self, start: OffsetsInitializer) -> Self {
+        self.start = Some(start);
+        self
+    }
+
+    /// Ends the stream at what is the end of each partition when the job starts.
+    pub fn bounded(mut self) -> Self {
+        self.bounded = true;
+        self
+    }
+
+    /// Decodes with a schema of your own.
+    pub fn deserializer<E: KafkaDeserializationSchema<T>>(self, deserializer: E) -> KafkaSource<'c, T, E> {
+        let KafkaSource { context, chosen, topics, start, bounded, records, .. } = self;
+        KafkaSource { context, chosen, topics, start, bounded, deserializer, records }
+    }
+
+    /// Decodes JSON by serde.
+    pub fn json(self) -> KafkaSource<'c, T, JsonSchema>
+    where
+        T: DeserializeOwned,
+    {
+        self.deserializer(JsonSchema)
+    }
+
+    /// Decodes with a function of the borrowed record; nothing is copied that it does not keep.
+    pub fn decode<F, E>(self, function: F) -> KafkaSource<'c, T, Decode<F, T>>
+    where
+        E: std::fmt::Display,
+        F: FnMut(&RawRecord<'_>) -> Result<T, E> + Clone + Send + 'static,
+    {
+        self.deserializer(Decode::new(function))
+    }
+
+    /// The stream of records with topic, partition, offset, key, headers and the decoded value.
+    pub fn stream(self) -> DataStream<KafkaRecord<T>>
+    where
+        D: KafkaDeserializationSchema<T>,
+    {
+        self.build::<WholeRecord>()
+    }
+
+    /// The stream of decoded values alone; keys and headers are not even looked at.
+    pub fn values(self) -> DataStream<T>
+    where
+        D: KafkaDeserializationSchema<T>,
+    {
+        self.build::<ValueOnly>()
+    }
+
+    fn build<S: Shape<T>>(self) -> DataStream<S::Output>
+    where
+        D: KafkaDeserializationSchema<T>,
+    {
+        let context = self.context;
+        let described = self.describe();
+        let description = match described {
+            Ok(description) => Some(description),
+            Err(error) => {
+                context.reject(error);
+                None
+            }
+        };
+        let node: KafkaSourceNode<T, D, S> =
+            KafkaSourceNode { description, deserializer: self.deserializer, types: PhantomData };
+        context.source("kafka", node)
+    }
+
+    /// Checks everything that can be checked without a broker.
+    fn describe(&self) -> Result<Description> {
+        let settings = Settings::read(self.context.configuration(), Role::Source, &self.chosen)?;
+        let engine = settings.translation.engine.clone();
+        let mut errors = Vec::new();
+        let topics = match self.choose_topics(&settings) {
+            Ok(topics) => topics,
+            Err(error) => {
+                errors.push(error);
+                Vec::new()
+            }
+        };
+        if engine.enable_auto_commit == Some(false) {
+            let message = "positions would never be stored: checkpointing is off and so is enable.auto.commit";
+            errors.push(settings.error(
+                "enable.auto.commit",
+                message,
+                "set enable.auto.commit to true, or remove the line",
+            ));
+        }
+        if let Some(AutoOffsetReset::ByDuration(_)) = engine.auto_offset_reset {
+            errors.push(not_yet(&settings, "auto.offset.reset", "by_duration"));
+        }
+        if engine.start_from_timestamp.is_some() {
+            errors.push(not_yet(&settings, "start.from.timestamp", "starting at a timestamp"));
+        }
+        if !engine.start_from_offsets.is_empty() {
+            errors.push(not_yet(&settings, "start.from.offset.topic", "starting at given offsets"));
+        }
+        if engine.pattern.is_some() {
+            errors.push(not_yet(&settings, "pattern", "reading topics by pattern"));
+        }
+        if engine.partition_discovery_interval.is_some() {
+            tracing::warn!(
+                "{}: new partitions are not looked for yet; restart the job to read them",
+                settings.section.prefix()
+            );
+        }
+        debug_assert_eq!(engine.semantic, Semantic::AtLeastOnce, "a source has no semantic");
+        if let Some(error) = Error::join(errors) {
+            return Err(error);
+        }
+        let mut client = settings.translation.client;
+        let brokers = dev::resolve(&mut client, &topics)?;
+        let commits = engine.group_id.is_some();
+        // Assigning partitions needs a group, even if nothing is ever stored in it.
+        client.entry("group.id".to_owned()).or_insert_with(|| "stream-rs-without-group".to_owned());
+        // What to do without a position is decided by the engine, once; a lost position is an error, never a silent jump.
+        client.insert("auto.offset.reset".to_owned(), "error".to_owned());
+        let reset = engine.auto_offset_reset.unwrap_or(AutoOffsetReset::Latest);
+        let start = StartPlan { initializer: self.start.unwrap_or_default(), reset, bounded: self.bounded };
+        Ok(Description { client, brokers, topics, group: engine.group_id.clone(), commits, start, engine })
+    }
+
+    fn choose_topics(&self, settings: &Settings) -> Result<Vec<String>> {
+        let configured = &settings.translation.engine.topics;
+        if self.topics.is_empty() {
+            if configured.is_empty() && settings.translation.engine.pattern.is_none() {
+                let hint = "add `topic: name` to the section, or call .topic(\"name\")";
+                return Err(settings.error("topic", "no topic to read", hint));
+            }
+            return Ok(configured.clone());
+        }
+        if let Some(foreign) = self.topics.iter().find(|t| !configured.is_empty() && !configured.contains(t)) {
+            let message = format!("the job reads `{foreign}`, which is not among the configured topics");
+            return Err(settings.error("topic", message, "add it to the list, or read one of those"));
+        }
+        Ok(self.topics.clone())
+    }
+}
+
+fn not_yet(settings: &Settings, key: &str, what: &str) -> Error {
+    settings.error(
+        key,
+        format!("{what} is not supported yet"),
+        "remove the line; docs/src/status.md says what works today",
+    )
+}
+
+/// A checked source.
+struct Description {
+    client: BTreeMap<String, String>,
+    brokers: String,
+    topics: Vec<String>,
+    group: Option<String>,
+    commits: bool,
+    start: StartPlan,
+    engine: crate::keys::EngineSettings,
+}
+
+struct KafkaSourceNode<T, D, S> {
+    description: Option<Description>,
+    deserializer: D,
+    types: PhantomData<fn() -> (T, S)>,
+}
+
+impl<T, D, S> Source<S::Output> for KafkaSourceNode<T, D, S>
+where
+    T: Record,
+    D: KafkaDeserializationSchema<T>,
+    S: Shape<T>,
+{
+    fn open(&mut self, context: &SourceContext) -> Result<Opened<S::Output>> {
+        let Some(description) = &self.description else {
+            return Err(Error::internal("a source with mistakes in its settings was started"));
+        };
+        let handle = ConsumerHandle::new(&description.client)?;
+        let splits = resolve(&handle, description, context)?;
+        let n = context.parallelism();
+        let mut dealt: Vec<Vec<_>> = (0..n).map(|_| Vec::new()).collect();
+        for (index, split) in splits.iter().enumerate() {
+            dealt[index % n].push(split.clone());
+        }
+        let starts: Vec<Vec<_>> = dealt.iter().map(|d| d.iter().map(start::Resolved::start).collect()).collect();
+        let wakers = (0..n).map(|subtask| context.waker(subtask)).collect();
+        let lanes = handle.assign(&starts, wakers)?;
+        let bounded = description.start.bounded;
+        let readers = lanes.into_iter().zip(dealt).enumerate().map(|(subtask, (lane, splits))| {
+            let deserializer = self.deserializer.clone();
+            Box::new(KafkaReader::<T, D, S>::new(subtask, lane, splits, bounded, deserializer))
+                as Box<dyn SourceReader<_>>
+        });
+        let readers = readers.collect();
+        let committer = description.commits.then(|| {
+            let names: Vec<_> = splits.iter().map(|s| (Arc::clone(&s.name), s.split)).collect();
+            Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval)) as _
+        });
+        Ok(Opened { readers, committer })
+    }
+
+    fn describe(&self) -> String {
+        let Some(description) = &self.description else { return String::new() };
+        let group = description.group.as_deref().map_or("no group".to_owned(), |g| format!("group {g}"));
+        let plural = if description.topics.len() == 1 { "topic" } else { "topics" };
+        format!("{plural} {}, {group}, {}", description.topics.join(", "), description.start.describe())
+    }
+}

@@ -1,0 +1,249 @@
+//! The loop of one subtask: take what its lane has, decode, note positions.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::ErrorCode;
+use stream_core::{Batch, Error, ErrorKind, Poll, Record, Result, SourceReader, SplitPosition};
+
+use super::start::Resolved;
+use crate::client::consumer::{Fetched, Lane, TopicPartition};
+use crate::record::{KafkaRecord, RawRecord};
+use crate::schema::{KafkaDeserializationSchema, SchemaError};
+
+/// How many polls go by before the client's log lines and errors are served, when there is always something to read.
+const SERVE_EVERY: u32 = 1024;
+
+/// What the stream carries of a record.
+pub(crate) trait Shape<T>: 'static {
+    type Output: Record;
+    fn make(raw: &RawRecord<'_>, value: T) -> Self::Output;
+}
+
+/// The decoded value alone.
+pub(crate) struct ValueOnly;
+
+impl<T: Record> Shape<T> for ValueOnly {
+    type Output = T;
+    #[inline]
+    fn make(_raw: &RawRecord<'_>, value: T) -> T {
+        value
+    }
+}
+
+/// Everything Kafka knows about the record.
+pub(crate) struct WholeRecord;
+
+impl<T: Record> Shape<T> for WholeRecord {
+    type Output = KafkaRecord<T>;
+    #[inline]
+    fn make(raw: &RawRecord<'_>, value: T) -> KafkaRecord<T> {
+        KafkaRecord::new(raw, value)
+    }
+}
+
+/// One partition being read.
+struct Split {
+    id: TopicPartition,
+    name: Arc<str>,
+    next: i64,
+    stop: Option<i64>,
+    finished: bool,
+}
+
+impl Split {
+    fn new(resolved: Resolved) -> Split {
+        let Resolved { split, name, start, stop } = resolved;
+        Split { id: split, name, next: start, stop, finished: stop.is_some_and(|stop| start >= stop) }
+    }
+
+    /// The log has been read up to `offset`, control records included.
+    fn advance(&mut self, offset: i64) {
+        self.next = self.next.max(offset);
+        self.finished |= self.stop.is_some_and(|stop| self.next >= stop);
+    }
+}
+
+pub(super) struct KafkaReader<T, D, S> {
+    lane: Lane,
+    state: State<T, D, S>,
+    /// One reader per source serves the handle's own events.
+    serves: bool,
+    polls: u32,
+    /// Whether an outage was reported and not yet over.
+    trouble: bool,
+}
+
+/// What decoding needs, apart from the lane that lends the messages.
+struct State<T, D, S> {
+    splits: Vec<Split>,
+    /// The split of the message before: messages come in runs.
+    current: usize,
+    /// First and last offset of the run being read, not yet noted in the batch.
+    run: Option<(i64, i64)>,
+    bounded: bool,
+    deserializer: D,
+    decoded: Vec<T>,
+    shape: PhantomData<fn() -> S>,
+}
+
+impl<T, D, S> KafkaReader<T, D, S>
+where
+    T: Record,
+    D: KafkaDeserializationSchema<T>,
+    S: Shape<T>,
+{
+    pub(super) fn new(subtask: usize, lane: Lane, splits: Vec<Resolved>, bounded: bool, deserializer: D) -> Self {
+        let splits = splits.into_iter().map(Split::new).collect();
+        let state =
+            State { splits, current: 0, run: None, bounded, deserializer, decoded: Vec::new(), shape: PhantomData };
+        KafkaReader { lane, state, serves: subtask == 0, polls: 0, trouble: false }
+    }
+
+    fn serve(&mut self) {
+        if self.serves {
+            self.lane.handle().serve(Duration::ZERO);
+            if let Some(trouble) = self.lane.handle().trouble()
+                && !std::mem::replace(&mut self.trouble, true)
+            {
+                tracing::warn!("reading waits for a broker: {trouble}");
+            }
+        }
+    }
+}
+
+impl<T, D, S> State<T, D, S>
+where
+    T: Record,
+    D: KafkaDeserializationSchema<T>,
+    S: Shape<T>,
+{
+    fn take(&mut self, fetched: Fetched<'_>, batch: &mut Batch<S::Output>) -> Result<()> {
+        match fetched {
+            Fetched::Record(raw) => self.record(&raw, batch),
+            Fetched::PartitionEnd(split, offset) => {
+                self.note_run(batch);
+                if let Some(index) = self.splits.iter().position(|s| s.id == split) {
+                    self.splits[index].advance(offset);
+                }
+                Ok(())
+            }
+            Fetched::Failed(split, code) => self.failed(split, code),
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, raw: &RawRecord<'_>, batch: &mut Batch<S::Output>) -> Result<()> {
+        let id = (raw.topic(), raw.partition());
+        if self.splits.get(self.current).is_none_or(|s| s.id != id) {
+            self.note_run(batch);
+            let found = self.splits.iter().position(|s| s.id == id);
+            self.current = found
+                .ok_or_else(|| Error::internal(format!("a record of {}[{}] came to the wrong lane", id.0, id.1)))?;
+        }
+        let split = &mut self.splits[self.current];
+        if split.finished {
+            return Ok(());
+        }
+        if split.stop.is_some_and(|stop| raw.offset() >= stop) {
+            // The range was deleted or compacted away up to here, so no record before the stop follows.
+            split.finished = true;
+            return Ok(());
+        }
+        self.deserializer.deserialize(raw, &mut self.decoded).map_err(|e| undecodable(split, raw, &e))?;
+        split.advance(raw.offset() + 1);
+        for value in self.decoded.drain(..) {
+            if self.deserializer.is_end_of_stream(&value) {
+                split.finished = true;
+                self.bounded = true;
+                break;
+            }
+            batch.push_at(S::make(raw, value), raw.timestamp());
+        }
+        batch.add_heap_bytes(raw.value().map_or(0, <[u8]>::len));
+        let first = self.run.map_or(raw.offset(), |(first, _)| first);
+        self.run = Some((first, raw.offset()));
+        Ok(())
+    }
+
+    /// Notes the run of offsets read since the last change of partition.
+    fn note_run(&mut self, batch: &mut Batch<S::Output>) {
+        if let (Some((first, last)), Some(split)) = (self.run.take(), self.splits.get(self.current)) {
+            batch.add_position(&split.name, first, last);
+        }
+    }
+
+    fn failed(&self, split: Option<TopicPartition>, code: ErrorCode) -> Result<()> {
+        let place =
+            split.map_or("the source".to_owned(), |(topic, partition)| format!("`{topic}` partition {partition}"));
+        let next = split.and_then(|id| self.splits.iter().find(|s| s.id == id)).map(|s| s.next);
+        match code {
+            ErrorCode::AutoOffsetReset | ErrorCode::OffsetOutOfRange => {
+                let position = next.map_or(String::new(), |next| format!(" {next}"));
+                let message =
+                    format!("the position{position} of {place} is gone: retention deleted it before it was read");
+                let hint = "raise the topic's retention; to go on without the lost records, move the group with Kafka's \
+                            consumer-groups tool (--reset-offsets --to-earliest)";
+                Err(Error::new(ErrorKind::Data, message).with_hint(hint))
+            }
+            code => {
+                let error = crate::client::client_error(
+                    &format!("can't read {place}"),
+                    &crate::client::ClientError::MessageConsumption(code),
+                );
+                if error.kind() == ErrorKind::Unavailable {
+                    // librdkafka repeats what can pass by itself.
+                    tracing::warn!("{}; reading goes on when it has passed", error.message());
+                    return Ok(());
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.bounded && self.splits.iter().all(|s| s.finished)
+    }
+}
+
+fn undecodable(split: &Split, raw: &RawRecord<'_>, reason: &SchemaError) -> Error {
+    let message = format!("can't decode {} offset {}: {reason}", split.name, raw.offset());
+    Error::new(ErrorKind::Data, message)
+        .with_hint("mend the producer, or decode with a schema that accepts such records")
+}
+
+impl<T, D, S> SourceReader<S::Output> for KafkaReader<T, D, S>
+where
+    T: Record,
+    D: KafkaDeserializationSchema<T>,
+    S: Shape<T>,
+{
+    fn poll(&mut self, batch: &mut Batch<S::Output>) -> Result<Poll> {
+        loop {
+            if self.state.is_finished() {
+                return Ok(Poll::End);
+            }
+            let state = &mut self.state;
+            let taken = self.lane.fetch(|fetched| state.take(fetched, batch))?;
+            state.note_run(batch);
+            self.polls = self.polls.wrapping_add(1);
+            if !batch.is_empty() {
+                self.trouble = false;
+                if self.polls.is_multiple_of(SERVE_EVERY) {
+                    self.serve();
+                }
+                return Ok(Poll::Ready);
+            }
+            // Idle only once the queue is empty: the client calls again when it stops being empty.
+            if taken == 0 {
+                self.serve();
+                return Ok(if self.state.is_finished() { Poll::End } else { Poll::Idle });
+            }
+        }
+    }
+
+    fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
+        positions.extend(self.state.splits.iter().map(|s| SplitPosition { split: s.name.clone(), next: s.next }));
+    }
+}

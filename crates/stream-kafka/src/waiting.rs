@@ -1,0 +1,73 @@
+//! Waiting for a broker while a job opens, and saying what is waited for.
+
+use std::time::Duration;
+
+use crate::client::{ClientError, ErrorCode};
+use stream_core::clock::{Clock, SystemClock};
+use stream_core::{Error, ErrorKind, Result};
+
+use crate::client::client_error;
+
+/// How long one try may take.
+pub(crate) const TRY: Duration = Duration::from_millis(1_000);
+
+/// How often the wait is mentioned again.
+const REPEAT: Duration = Duration::from_secs(5);
+
+/// Repeats `probe` until it succeeds, for at most `limit`; says within 2 s what it is waiting for.
+///
+/// # Errors
+/// `Unavailable` when the limit is over or the job is stopped; at once, whatever can't pass by itself.
+pub(crate) fn wait_for<R>(
+    what: &str,
+    brokers: &str,
+    limit: Duration,
+    stopping: &dyn Fn() -> bool,
+    trouble: &dyn Fn() -> Option<String>,
+    mut probe: impl FnMut() -> Result<R, ClientError>,
+) -> Result<R> {
+    let clock = SystemClock::new();
+    let (mut tries, mut next_word, mut reason) = (0u32, Duration::ZERO, None);
+    loop {
+        let error = match probe() {
+            Ok(found) => {
+                if !next_word.is_zero() {
+                    tracing::info!("broker {brokers} answers");
+                }
+                return Ok(found);
+            }
+            Err(error) => error,
+        };
+        tries += 1;
+        let failure = client_error(what, &error);
+        if failure.kind() != ErrorKind::Unavailable {
+            return Err(failure);
+        }
+        reason = trouble().or(reason);
+        let why = reason.clone().unwrap_or_else(|| match error.rdkafka_error_code() {
+            Some(ErrorCode::OperationTimedOut) | None => "no answer yet".to_owned(),
+            Some(code) => code.to_string(),
+        });
+        let elapsed = clock.monotonic();
+        if stopping() {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("stopped while waiting for broker {brokers}: {why}"),
+            ));
+        }
+        if elapsed >= limit {
+            let message = format!("{what}: broker {brokers} did not answer within {limit:?}: {why}");
+            let hint = "check bootstrap.servers and that the broker runs; default.api.timeout.ms sets how long to wait";
+            return Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint));
+        }
+        if elapsed >= next_word {
+            tracing::warn!(
+                "waiting for broker {brokers}: {why} ({tries} {})",
+                if tries == 1 { "try" } else { "tries" }
+            );
+            next_word = elapsed + REPEAT;
+        }
+        // A refused connection fails at once; don't ask again at full speed.
+        stream_core::thread::Waker::new().park(Duration::from_millis(200));
+    }
+}
