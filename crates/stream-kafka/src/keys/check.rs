@@ -7,7 +7,7 @@
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
-use super::{KeyProblem, Translation, is_secret};
+use super::{KeyProblem, Translation, is_secret, native};
 
 /// Checks each property on its own. What librdkafka only sees when properties meet shows when a client is created.
 ///
@@ -31,6 +31,29 @@ pub fn check(translation: &Translation) -> Result<(), Vec<KeyProblem>> {
         .collect();
     problems.extend(missing_mechanism(translation, &features()));
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Why a client could not be created, without any secret value, under the first key of the user that librdkafka names
+/// (empty where it names none).
+pub fn creation_problem(translation: &Translation, error: &KafkaError) -> KeyProblem {
+    let reason = match error {
+        KafkaError::ClientConfig(_, reason, property, _) => {
+            let key = translation.written_by.get(property).unwrap_or(property);
+            return problem(key, property, reason);
+        }
+        KafkaError::ClientCreation(reason) => reason.clone(),
+        other => other.to_string(),
+    };
+    // librdkafka names the properties in backticks: "`a` must be >= `b`".
+    let named = reason.split('`').skip(1).step_by(2).map(native::preferred);
+    let key = named.filter_map(|property| translation.written_by.get(property)).next();
+    let secrets = translation.client.iter().filter(|(key, value)| is_secret(key) && !value.is_empty());
+    let shown = secrets.fold(reason, |reason, (_, value)| reason.replace(value.as_str(), "***"));
+    KeyProblem {
+        key: key.cloned().unwrap_or_default(),
+        message: format!("librdkafka refuses these settings: {shown}"),
+        hint: Some("change one of the properties it names".to_owned()),
+    }
 }
 
 /// The features of this build of librdkafka: `gzip`, `ssl`, `zstd`, `oidc` ...
@@ -104,7 +127,7 @@ fn missing_feature(reason: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::problem;
+    use super::{missing_feature, problem};
 
     #[test]
     fn a_reason_is_left_out_where_it_may_quote_a_secret() {
@@ -114,5 +137,16 @@ mod tests {
         }
         let shown = problem("broker.address.family", "broker.address.family", reason);
         assert!(shown.message.contains(reason));
+    }
+    #[test]
+    fn a_build_without_something_names_the_feature() {
+        for (reason, feature) in [
+            ("OAuth/OIDC depends on libcurl and OpenSSL which were not available at build time", Some("oidc")),
+            ("libzstd not available at build time", Some("zstd")),
+            ("OpenSSL not available at build time", Some("tls")),
+            ("Invalid value \"OpenSSL\"", None),
+        ] {
+            assert_eq!(missing_feature(reason), feature, "{reason}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::draft::{Draft, Given, shown};
 use super::native::{self, Native};
 use super::rule::Rule;
 use super::table::{self, Action, Applies, Row};
-use super::{KeyProblem, RawSetting, Role, suggest};
+use super::{KeyProblem, RawSetting, Role, is_secret, suggest};
 
 /// Takes all settings in. Afterwards `given` holds the rows of the table, and the client's properties hold what passes
 /// under its own or another name.
@@ -47,7 +47,12 @@ fn take_in_row(draft: &mut Draft, row: &'static Row, key: &str, setting: &RawSet
     if let Some(change) = checked.change {
         draft.warn(format!("`{}` {change}", setting.key));
     }
-    let given = Given { key: setting.key.to_owned(), value: checked.value };
+    let value = match row.rule {
+        // Blanks at the ends of a password may be part of it.
+        Rule::Text | Rule::NonEmpty if is_secret(key) => setting.value.clone(),
+        _ => checked.value,
+    };
+    let given = Given { key: setting.key.to_owned(), value };
     if let Some(first) = draft.given.get(key) {
         let message = match first.key == given.key {
             true => format!("`{}` is set twice", given.key),
@@ -67,7 +72,8 @@ fn take_in_native(draft: &mut Draft, key: &str, setting: &RawSetting<'_>) {
     if key == "debug" {
         draft.warn("`debug` makes the client log what it sends and receives; meant for a short time");
     }
-    draft.put(key, setting.value.trim(), setting.key);
+    let value = if is_secret(key) { &setting.value } else { setting.value.trim() };
+    draft.put(key, value, setting.key);
 }
 
 fn wrong_shape(setting: &RawSetting<'_>, expected: &str, rule: Rule) -> KeyProblem {
@@ -89,7 +95,7 @@ fn refuse_unknown(draft: &mut Draft, written: &str, key: &str) {
     let message = format!("unknown key `{written}`");
     match suggest::nearest(draft.role, key) {
         Some(near) => draft.refuse(written, message, format!("did you mean `{near}`?")),
-        None => draft.refuse(written, message, "docs/src/kafka-keys.md lists the known keys"),
+        None => draft.refuse(written, message, "the page `Kafka keys` of the book lists the known ones"),
     }
 }
 

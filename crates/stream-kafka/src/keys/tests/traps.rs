@@ -408,3 +408,23 @@ fn cipher_names_are_openssls() {
     let made_up = [("ssl.cipher.suites", "ECDHE-RSA-NO-SUCH-THING"), ("security.protocol", "ssl")];
     assert!(Live::new(&source(&made_up), Role::Source).is_err());
 }
+
+#[test]
+fn what_librdkafka_refuses_together() {
+    let together = source(&[("fetch.max.bytes", "2000000"), ("properties.message.max.bytes", "3000000")]);
+    check::check(&together).expect("each is fine by itself");
+    let Err(error) = Live::new(&together, Role::Source) else { panic!("a client that cannot be") };
+    let problem = check::creation_problem(&together, &error);
+    assert_eq!(
+        lines(&[problem]),
+        "fetch.max.bytes: librdkafka refuses these settings: `fetch.max.bytes` must be >= `message.max.bytes`; hint: change one of the properties it names"
+    );
+}
+
+#[test]
+fn blanks_around_passwords_stay() {
+    let translation = source(&[("sasl.password", " x "), ("sasl.username", " u "), ("ssl.key.password", " y ")]);
+    assert_eq!(translation.client["sasl.password"], " x ");
+    assert_eq!(translation.client["sasl.username"], "u");
+    assert_eq!(translation.client["ssl.key.password"], " y ");
+}

@@ -59,7 +59,7 @@ fn names(draft: &mut Draft) {
         draft.put("client.id", given.value.clone(), &given.key);
     }
     let prefix = draft.get("client.id.prefix").or_else(|| draft.get("client.id"));
-    draft.engine.client_id_prefix = prefix.map(|given| given.value);
+    draft.engine.client_id_prefix = prefix.map(|given| given.value).filter(|prefix| !prefix.is_empty());
     if let Some(given) = draft.get("alias").filter(|given| !given.value.is_empty()) {
         if is_known_key(&given.value) {
             let message = format!("the alias `{}` is also the name of a Kafka key", given.value);

@@ -106,14 +106,14 @@ fn refuse_unknown(draft: &mut Draft, location: &Given, type_key: &str) {
 /// because it is Java's default and Java reads PKCS12 under it.
 fn kind(draft: &Draft, type_key: &str, location: &Given, read_head: &ReadHead<'_>) -> Option<Kind> {
     let head = read_head(&location.value);
-    let sniffed = head.as_deref().and_then(by_content);
+    let sniffed = head.as_deref().and_then(by_content).or_else(|| by_name(&location.value));
     match draft.get(type_key).map(|given| given.value).as_deref() {
         Some("PKCS12") => Some(Kind::Pkcs12),
         Some("PEM") => Some(Kind::Pem),
         Some("JCEKS") => Some(Kind::Jceks),
         Some(_) if sniffed == Some(Kind::Pkcs12) => sniffed,
         Some(_) => Some(Kind::Jks),
-        None => sniffed.or_else(|| by_name(&location.value)),
+        None => sniffed,
     }
 }
 
