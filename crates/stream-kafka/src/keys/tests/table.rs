@@ -6,7 +6,7 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::super::table::{Action, ROWS, Row, find};
-use super::super::{Role, Translation, check, native, translate};
+use super::super::{KeyProblem, Role, Translation, check, native, translate};
 use super::cases::{CASES, Case, Expect, ONE_ROLE};
 use super::conf::live_property;
 use super::{lines, raw};
@@ -175,4 +175,35 @@ fn holds_with_oidc(translation: &Translation, role: Role, wanted: &[(&str, &str)
     assert!(reason.contains("OAuth/OIDC depends on libcurl and OpenSSL"), "{what}: {reason}");
     let problems = check::check(translation).expect_err(what);
     assert!(problems[0].message.contains("cargo feature `oidc`"), "{what}: {}", lines(&problems));
+}
+
+/// One setting alone, whatever its value, is refused by us with its key or makes a client that starts: the values that
+/// we add by ourselves never contradict it.
+#[test]
+fn a_setting_alone_is_refused_by_name_or_starts() {
+    const VALUES: &[&str] =
+        &["", "0", "1", "-1", "4000", "900000", "2147483647", "99999999999999999999", "true", "a,b", "\u{e9}", "(0:1"];
+    let rows = ROWS.iter().map(|row| row.key).filter(|key| !key.contains('<'));
+    for key in rows.chain(["start.from.offset.a", "config.providers.a.class"]) {
+        for value in VALUES {
+            alone(Role::Source, &[(key, value)]);
+            alone(Role::Sink, &[(key, value)]);
+            if key != "semantic" {
+                alone(Role::Sink, &[(key, value), ("semantic", "EXACTLY_ONCE"), ("transaction.timeout.ms", "5000")]);
+            }
+        }
+    }
+}
+
+fn alone(role: Role, settings: &[(&str, &str)]) {
+    let own = |problem: &KeyProblem| settings.iter().any(|(key, _)| *key == problem.key);
+    match translate(role, &raw(settings)) {
+        Err(problems) => assert!(problems.iter().all(own), "{role:?} {settings:?}"),
+        Ok(translation) if check::check(&translation).is_err() => {}
+        Ok(translation) => {
+            if let Err(error) = Live::new(&translation, role) {
+                panic!("{role:?} {settings:?}: {error}");
+            }
+        }
+    }
 }

@@ -190,6 +190,8 @@ fn idempotence() {
         problems(Role::Sink, &[("semantic", "EXACTLY_ONCE"), ("enable.idempotence", "false")]),
         "enable.idempotence: `enable.idempotence: false` contradicts exactly-once; hint: remove the line"
     );
+    let threshold = problems(Role::Sink, &[("queue.buffering.backpressure.threshold", "5")]);
+    assert!(threshold.contains("above 1 does not go with an idempotent producer"), "{threshold}");
     for rival in [("acks", "0"), ("request.required.acks", "1"), ("retries", "0"), ("max.in.flight", "6")] {
         let translation = sink(&[rival]);
         assert_eq!(translation.client["enable.idempotence"], "false", "{rival:?}");

@@ -13,6 +13,7 @@ pub(super) fn run(draft: &mut Draft) {
     semantic(draft);
     transaction(draft);
     idempotence(draft);
+    back_pressure(draft);
     compression_level(draft);
     buffer(draft);
     delivery_timeout(draft);
@@ -103,6 +104,16 @@ fn idempotence(draft: &mut Draft) {
     }
 }
 
+/// librdkafka's own rule: an idempotent producer takes no larger threshold.
+fn back_pressure(draft: &mut Draft) {
+    const PROPERTY: &str = "queue.buffering.backpressure.threshold";
+    if draft.number(PROPERTY, 1) > 1 && draft.written("enable.idempotence") == Some("true") {
+        let key = draft.writer(PROPERTY);
+        let message = format!("`{key}` above 1 does not go with an idempotent producer");
+        draft.refuse(&key, message, "remove it, or set `enable.idempotence: false`");
+    }
+}
+
 fn compression_level(draft: &mut Draft) {
     let codec = draft.written("compression.type").unwrap_or("none").to_ascii_lowercase();
     for (key, of, note) in [
@@ -147,6 +158,11 @@ fn delivery_timeout(draft: &mut Draft) {
     }
     let limit = draft.number("transaction.timeout.ms", TRANSACTION_TIMEOUT);
     let capped = draft.engine.is_transactional() && wanted > limit;
+    if capped && limit <= linger {
+        let lingers = draft.writer("linger.ms");
+        let message = format!("`{lingers}` ({linger}) is not less than `transaction.timeout.ms` ({limit})");
+        draft.refuse(&lingers, message, "linger for less: a record has to leave while its transaction is open");
+    }
     if capped && explicit {
         draft.warn(format!(
             "`{key}` was lowered to {limit}: in a transaction it cannot exceed `transaction.timeout.ms`"
