@@ -1,0 +1,197 @@
+//! A real broker for tests: topics with names of their own, deleted when the test ends.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use stream_core::clock::{Clock, SystemClock};
+use stream_core::{Configuration, StreamingContext};
+use stream_kafka::admin::Admin;
+use stream_kafka::{KafkaRecord, KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord};
+
+const HOW: &str = "run the tests by `cargo xtask test`, which starts a real Kafka, or set STREAM_TEST_KAFKA=host:port";
+
+/// Topics and groups on a real broker that belong to one test.
+///
+/// # Panics
+/// Methods panic with what went wrong: a test can do nothing better.
+pub struct KafkaFixture {
+    bootstrap: String,
+    admin: Admin,
+    prefix: String,
+    topics: Mutex<Vec<String>>,
+}
+
+impl KafkaFixture {
+    /// Connects to the broker of this test run.
+    ///
+    /// # Panics
+    /// If there is none; the message says how to get one.
+    #[track_caller]
+    pub fn new(test: &str) -> KafkaFixture {
+        let bootstrap = std::env::var("STREAM_TEST_KAFKA").unwrap_or_else(|_| fail(HOW));
+        KafkaFixture::on(&bootstrap, test)
+    }
+
+    /// Uses the broker at this address.
+    #[track_caller]
+    pub fn on(bootstrap: &str, test: &str) -> KafkaFixture {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let admin = Admin::new(bootstrap).unwrap_or_else(|e| fail(&e.to_string()));
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let started = SystemClock::new().wall().as_millis();
+        let prefix = format!("{test}-{}-{started}-{number}", std::process::id());
+        KafkaFixture { bootstrap: bootstrap.to_owned(), admin, prefix, topics: Mutex::default() }
+    }
+
+    /// The broker's address.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// A group of this test alone.
+    pub fn group(&self) -> String {
+        format!("{}-group", self.prefix)
+    }
+
+    /// Makes a topic of this test alone and returns its name.
+    #[track_caller]
+    pub fn topic(&self, name: &str, partitions: i32) -> String {
+        let topic = format!("{}-{name}", self.prefix);
+        self.admin.create_topic(&topic, partitions, 1).unwrap_or_else(|e| fail(&e.to_string()));
+        self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(topic.clone());
+        topic
+    }
+
+    /// Writes `count` records; `record(i, out)` fills the i-th, and should set its partition.
+    #[track_caller]
+    pub fn fill(&self, topic: &str, count: u64, record: impl FnMut(u64, &mut ProducerRecord) + Clone + Send + 'static) {
+        let ctx = StreamingContext::new(Configuration::empty());
+        let mut record = record;
+        KafkaSink::new(&ctx)
+            .property("bootstrap.servers", &self.bootstrap)
+            .property("topic", topic)
+            .serializer(|_: &u64| Vec::new())
+            .with(move |i: &u64, out: &mut ProducerRecord| record(*i, out))
+            .sink(ctx.generate(count, |i| i));
+        ctx.execute("fill").unwrap_or_else(|e| fail(&e.to_string()));
+    }
+
+    /// Reads a topic from its beginning to what is its end now.
+    #[track_caller]
+    pub fn read(&self, topic: &str) -> Vec<KafkaRecord<String>> {
+        let ctx = StreamingContext::new(Configuration::empty());
+        let records = KafkaSource::<String>::new(&ctx)
+            .property("bootstrap.servers", &self.bootstrap)
+            .property("topic", topic)
+            .starting_offsets(OffsetsInitializer::Earliest)
+            .bounded()
+            .stream()
+            .collect();
+        ctx.execute("read").unwrap_or_else(|e| fail(&e.to_string()));
+        records.take()
+    }
+
+    /// How many records each partition holds.
+    #[track_caller]
+    pub fn counts(&self, topic: &str) -> Vec<i64> {
+        let ends = self.admin.offsets(topic).unwrap_or_else(|e| fail(&e.to_string()));
+        ends.into_iter().map(|(first, end)| end - first).collect()
+    }
+
+    /// How far a group is behind the end of each partition; a partition without a position counts in full.
+    #[track_caller]
+    pub fn lag(&self, group: &str, topic: &str) -> Vec<i64> {
+        let admin = Admin::in_group(&self.bootstrap, group).unwrap_or_else(|e| fail(&e.to_string()));
+        let ends = admin.offsets(topic).unwrap_or_else(|e| fail(&e.to_string()));
+        let committed = admin.committed(topic).unwrap_or_else(|e| fail(&e.to_string()));
+        ends.into_iter().zip(committed).map(|((first, end), at)| end - at.unwrap_or(first)).collect()
+    }
+
+    /// Makes room for another topic under an old name.
+    pub fn delete_topic(&self, topic: &str) {
+        self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|t| t != topic);
+        self.admin.delete_topic(topic).unwrap_or_else(|e| fail(&e.to_string()));
+    }
+}
+
+impl Drop for KafkaFixture {
+    fn drop(&mut self) {
+        for topic in self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            // A broker that the test has stopped can't delete; the whole broker goes away after the run.
+            let _ = self.admin.delete_topic(&topic);
+        }
+    }
+}
+
+/// A Kafka cluster of one test alone, to be stopped and started; gone when the test ends.
+pub struct KafkaCluster {
+    xtask: PathBuf,
+    dir: PathBuf,
+    bootstrap: String,
+}
+
+impl KafkaCluster {
+    /// Starts one broker on a free port.
+    ///
+    /// # Panics
+    /// If it can't be started; the message says why.
+    #[track_caller]
+    pub fn start_new(test: &str) -> KafkaCluster {
+        let xtask = PathBuf::from(std::env::var_os("STREAM_TEST_XTASK").unwrap_or_else(|| fail(HOW)));
+        let port = free_port();
+        let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}", std::process::id()));
+        let cluster = KafkaCluster { xtask, dir, bootstrap: format!("127.0.0.1:{port}") };
+        cluster.run(&["up", "--port", &port.to_string()]);
+        cluster
+    }
+
+    /// The broker's address.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Stops the broker and keeps its data.
+    #[track_caller]
+    pub fn stop(&self) {
+        self.run(&["stop"]);
+    }
+
+    /// Starts the stopped broker again.
+    #[track_caller]
+    pub fn start(&self) {
+        self.run(&["start"]);
+    }
+
+    #[track_caller]
+    fn run(&self, arguments: &[&str]) {
+        let output = Command::new(&self.xtask).arg("kafka").args(arguments).arg("--dir").arg(&self.dir).output();
+        match output {
+            Ok(output) if output.status.success() => {}
+            Ok(output) => fail(&format!("kafka {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
+            Err(error) => fail(&format!("can't run {}: {error}", self.xtask.display())),
+        }
+    }
+}
+
+impl Drop for KafkaCluster {
+    fn drop(&mut self) {
+        // Failing here would hide why the test failed.
+        let _ = Command::new(&self.xtask).args(["kafka", "down", "--dir"]).arg(&self.dir).output();
+    }
+}
+
+/// Two neighbouring free ports (broker and controller), below the range from which clients' own ports are taken.
+fn free_port() -> u16 {
+    let start = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap_or(0) * 2;
+    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let found = (0..500).map(|i| start + 2 * i).find(|port| free(*port) && free(port + 1));
+    found.unwrap_or_else(|| fail("no free port"))
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a fixture that can't do its work fails the test")]
+fn fail(message: &str) -> ! {
+    panic!("{message}")
+}
