@@ -3,4 +3,9 @@
 //! Nothing here is published and nothing may depend on it but `xtask`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the real clock and starts its own threads")]
 
+pub mod bids;
+pub mod copy;
 pub mod dispatch;
+#[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
+pub mod raw;
+pub mod usage;

@@ -32,6 +32,11 @@ pub(crate) fn resolve(client: &mut BTreeMap<String, String>, topics: &[String]) 
     }
     let address = broker::address(topics)?;
     client.insert("bootstrap.servers".to_owned(), address);
+    if client.contains_key("enable.idempotence") {
+        // librdkafka waits half a second before it asks for a producer id a second time, and the first time no
+        // broker is connected yet. Inside the process no answer gets lost, so a first run need not wait.
+        client.insert("enable.idempotence".to_owned(), "false".to_owned());
+    }
     Ok("dev".to_owned())
 }
 

@@ -215,6 +215,8 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         let commits = engine.group_id.is_some();
         // Assigning partitions needs a group, even if nothing is ever stored in it.
         client.entry("group.id".to_owned()).or_insert_with(|| "stream-rs-without-group".to_owned());
+        // librdkafka's default of one second would leave a reader that has emptied its queue without data for that long.
+        client.entry("fetch.queue.backoff.ms".to_owned()).or_insert_with(|| "5".to_owned());
         // What to do without a position is decided by the engine, once; a lost position is an error, never a silent jump.
         client.insert("auto.offset.reset".to_owned(), "error".to_owned());
         let reset = engine.auto_offset_reset.unwrap_or(AutoOffsetReset::Latest);

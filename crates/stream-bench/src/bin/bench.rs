@@ -1,0 +1,187 @@
+//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop) and the dispatch table.
+//!
+//! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
+//! alternate, and the figure is the ratio of the medians. What was written is compared with what should have been,
+//! or it does not count.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
+
+use std::process::{Command, ExitCode};
+
+use stream_bench::bids::{fingerprint, write_bid};
+use stream_bench::copy::Copy;
+use stream_bench::usage::{now_ms, usage};
+use stream_bench::{dispatch, raw};
+use stream_core::{Configuration, Result, StreamingContext};
+use stream_kafka::admin::Admin;
+use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const PARTITIONS: i32 = 4;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words[..] {
+        ["child", who, from, to, events] => child(who, from, to, events.parse().unwrap_or(0)),
+        ["dispatch"] => {
+            println!("{}", dispatch::run());
+            Ok(())
+        }
+        ["w1"] => w1(2_000_000, 5),
+        ["w1", events, runs] => w1(events.parse().unwrap_or(2_000_000), runs.parse().unwrap_or(5)),
+        [] => w1(2_000_000, 5).map(|()| println!("{}", dispatch::run())),
+        _ => {
+            eprintln!("usage: bench [w1 [EVENTS RUNS] | dispatch]");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bootstrap() -> String {
+    std::env::var("BOOTSTRAP").unwrap_or_else(|_| "127.0.0.1:19092".to_owned())
+}
+
+/// One contestant: copies, then prints what it took.
+fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
+    let copy = Copy {
+        bootstrap: bootstrap(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        group: format!("{to}-group"),
+        commit_ms: 1000,
+        parallelism: 1,
+    };
+    let copied = match who {
+        "raw" => raw::run(&copy, PARTITIONS, events).map_err(stream_core::Error::user)?,
+        _ => copy.run()?,
+    };
+    let (millis, used) = (now_ms() - u128::from(copied.first_ms), usage());
+    println!("{} {millis} {} {}", copied.records, used.cpu_seconds, used.peak_mb);
+    Ok(())
+}
+
+/// What one run took.
+#[derive(Clone, Copy)]
+struct Run {
+    per_second: f64,
+    cpu_micros: f64,
+    peak_mb: f64,
+}
+
+/// Keeps the broker off the contestants' core, where it is one that `cargo xtask bench` has started.
+fn pin_broker() {
+    let Some(dir) = std::env::var_os("STREAM_TEST_KAFKA_DIR") else { return };
+    let Ok(pid) = std::fs::read_to_string(std::path::Path::new(&dir).join("broker-1/kafka.pid")) else { return };
+    match Command::new("taskset").args(["-a", "-p", "-c", "1", pid.trim()]).output() {
+        Ok(output) if output.status.success() => eprintln!("broker pinned to core 1, contestants to core 0"),
+        _ => eprintln!("the broker is not pinned: the figures are noisier"),
+    }
+}
+
+fn w1(events: u64, runs: usize) -> Result<()> {
+    pin_broker();
+    let admin = Admin::new(&bootstrap())?;
+    let input = format!("bench-bids-{}", now_ms());
+    admin.create_topic(&input, PARTITIONS, 1)?;
+    eprintln!("filling {input} with {events} bids");
+    fill(&input, events)?;
+    let expected = (0..events).fold((0, 0u64), |(n, sum), i| {
+        let mut bid = Vec::new();
+        write_bid(i, &mut bid);
+        (n + 1, sum.wrapping_add(fingerprint(&bid)))
+    });
+    let mut results: [Vec<Run>; 2] = [Vec::new(), Vec::new()];
+    for round in 0..runs {
+        for (who, result) in ["raw", "ours"].iter().zip(&mut results) {
+            let output = format!("{input}-{who}-{round}");
+            admin.create_topic(&output, PARTITIONS, 1)?;
+            let run = measure(who, &input, &output, events)?;
+            let written = read_back(&output)?;
+            admin.delete_topic(&output)?;
+            if written != expected {
+                eprintln!("{who}: wrong result: {written:?}, expected {expected:?}");
+                continue;
+            }
+            eprintln!(
+                "{who:<5} {:>9.0} events/s  {:.3} us CPU/event  {:.0} MB",
+                run.per_second, run.cpu_micros, run.peak_mb
+            );
+            result.push(run);
+        }
+    }
+    admin.delete_topic(&input)?;
+    report(events, &results);
+    Ok(())
+}
+
+fn report(events: u64, [raw, ours]: &[Vec<Run>; 2]) {
+    let median = |runs: &[Run], of: fn(&Run) -> f64| {
+        let mut values: Vec<f64> = runs.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    println!("\nW1: copy {events} bids of about 148 bytes, at least once, flush and commit every 1 s, one core\n");
+    println!("| | events/s | CPU us/event | peak MB |\n| --- | ---: | ---: | ---: |");
+    for (name, runs) in [("raw batch loop", raw), ("stream-rs", ours)] {
+        let (rate, cpu, peak) =
+            (median(runs, |r| r.per_second), median(runs, |r| r.cpu_micros), median(runs, |r| r.peak_mb));
+        println!("| {name} | {rate:.0} | {cpu:.3} | {peak:.0} |");
+    }
+    let ratio = |of: fn(&Run) -> f64| median(ours, of) / median(raw, of);
+    println!("| ratio | {:.2} | {:.2} | |", ratio(|r| r.per_second), ratio(|r| r.cpu_micros));
+    println!("\nmedians of {} and {} correct runs, alternating\n", raw.len(), ours.len());
+}
+
+/// Runs one contestant in a process of its own.
+fn measure(who: &str, from: &str, to: &str, events: u64) -> Result<Run> {
+    let failed = |what: String| stream_core::Error::new(stream_core::ErrorKind::Unavailable, what);
+    let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
+    let pinned = Command::new("taskset").arg("--version").output().is_ok();
+    let mut command = if pinned { Command::new("taskset") } else { Command::new(&program) };
+    if pinned {
+        command.args(["-c", "0"]).arg(&program);
+    }
+    let output =
+        command.args(["child", who, from, to, &events.to_string()]).output().map_err(|e| failed(e.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text.lines().last().unwrap_or("").split(' ').filter_map(|w| w.parse().ok()).collect();
+    let [records, millis, cpu, peak_mb] = numbers[..] else {
+        return Err(failed(format!("{who} failed: {}", String::from_utf8_lossy(&output.stderr))));
+    };
+    Ok(Run { per_second: records / millis * 1e3, cpu_micros: cpu / records * 1e6, peak_mb })
+}
+
+fn fill(topic: &str, events: u64) -> Result<()> {
+    let ctx = StreamingContext::new(Configuration::empty());
+    KafkaSink::new(&ctx)
+        .property("bootstrap.servers", bootstrap())
+        .property("topic", topic)
+        .serializer(|_: &u64| Vec::new())
+        .with(|i: &u64, out: &mut ProducerRecord| write_bid(*i, out.value_buffer()))
+        .sink(ctx.generate(events, |i| i));
+    ctx.execute("fill").map(|_| ())
+}
+
+/// The number and the summed fingerprints of a topic's values.
+fn read_back(topic: &str) -> Result<(u64, u64)> {
+    let ctx = StreamingContext::new(Configuration::empty());
+    let prints = KafkaSource::<u64>::new(&ctx)
+        .property("bootstrap.servers", bootstrap())
+        .property("topic", topic)
+        .decode(|raw: &RawRecord<'_>| Ok::<_, String>(fingerprint(raw.value().unwrap_or_default())))
+        .starting_offsets(OffsetsInitializer::Earliest)
+        .bounded()
+        .values()
+        .collect();
+    ctx.execute("read back")?;
+    Ok(prints.take().into_iter().fold((0, 0), |(n, sum), print| (n + 1, sum.wrapping_add(print))))
+}

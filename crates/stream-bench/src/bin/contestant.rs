@@ -1,0 +1,42 @@
+//! The contestant for side-by-side runs with other stream processors: environment variables in, one JSON line out.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "that is its contract")]
+
+use std::process::ExitCode;
+
+use stream_bench::copy::Copy;
+use stream_bench::usage::now_ms;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn variable(name: &str, default: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| default.to_owned())
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let workload = variable("WORKLOAD", "W1");
+    if workload != "W1" {
+        eprintln!("workload {workload} is not supported yet");
+        return ExitCode::from(2);
+    }
+    let copy = Copy {
+        bootstrap: variable("BOOTSTRAP", "127.0.0.1:19092"),
+        from: variable("IN_TOPIC", "bids"),
+        to: variable("OUT_TOPIC", "out"),
+        group: variable("GROUP", "ours"),
+        commit_ms: variable("COMMIT_MS", "1000").parse().unwrap_or(1000),
+        parallelism: variable("PARALLELISM", "1").parse().unwrap_or(1),
+    };
+    match copy.run() {
+        Ok(copied) => {
+            let (records, first, last) = (copied.records, copied.first_ms, now_ms());
+            println!(r#"{{"peer":"stream-rs","processed":{records},"first_ms":{first},"last_ms":{last}}}"#);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

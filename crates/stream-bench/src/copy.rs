@@ -1,0 +1,87 @@
+//! W1 on the public API, as a user would write it: copy the values of one topic to another, at least once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use stream_core::{Configuration, Result, StreamingContext};
+use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer};
+
+use crate::usage::now_ms;
+
+/// What to copy.
+pub struct Copy {
+    /// `host:port` of the broker.
+    pub bootstrap: String,
+    /// Read from its beginning to what is its end at the start.
+    pub from: String,
+    /// Written to.
+    pub to: String,
+    /// The group that positions are committed to.
+    pub group: String,
+    /// How often.
+    pub commit_ms: u64,
+    /// How many subtasks.
+    pub parallelism: usize,
+}
+
+/// What was copied.
+pub struct Copied {
+    /// How many records.
+    pub records: u64,
+    /// When the first one came, in wall-clock milliseconds.
+    pub first_ms: u64,
+}
+
+impl Copy {
+    /// Runs the job to its end.
+    ///
+    /// # Errors
+    /// What the job failed with.
+    pub fn run(&self) -> Result<Copied> {
+        let configuration = Configuration::builder()
+            .set("kafka.source.bootstrap.servers", &self.bootstrap)
+            .set("kafka.source.topic", &self.from)
+            .set("kafka.source.group.id", &self.group)
+            .set("kafka.source.auto.commit.interval.ms", self.commit_ms.to_string())
+            .set("kafka.sink.bootstrap.servers", &self.bootstrap)
+            .set("kafka.sink.topic", &self.to)
+            .set("kafka.sink.linger.ms", "20")
+            .build()?;
+        let ctx = StreamingContext::new(configuration).parallelism(self.parallelism);
+        let (first, total) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let mut counter = Counter { records: 0, total: total.clone(), first: first.clone() };
+        let values = KafkaSource::<Vec<u8>>::new(&ctx)
+            .starting_offsets(OffsetsInitializer::Earliest)
+            .bounded()
+            .values()
+            .inspect(move |_| counter.count());
+        KafkaSink::new(&ctx).sink(values);
+        ctx.execute("copy")?;
+        Ok(Copied { records: total.load(Ordering::Relaxed), first_ms: first.load(Ordering::Relaxed) })
+    }
+}
+
+/// Counts in a subtask of its own and adds up when the subtask ends.
+#[derive(Clone)]
+struct Counter {
+    records: u64,
+    total: Arc<AtomicU64>,
+    first: Arc<AtomicU64>,
+}
+
+impl Counter {
+    fn count(&mut self) {
+        if self.records == 0 {
+            let now = u64::try_from(now_ms()).unwrap_or(u64::MAX);
+            // Whoever comes first; a subtask a few milliseconds later does not matter.
+            let _ = self.first.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        self.records += 1;
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.total.fetch_add(self.records, Ordering::Relaxed);
+    }
+}
