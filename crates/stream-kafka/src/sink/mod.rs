@@ -11,7 +11,7 @@ use stream_core::{
 
 use crate::client::producer::ProducerHandle;
 use crate::dev;
-use crate::keys::{EngineSettings, Role, Semantic};
+use crate::keys::{Codec, EngineSettings, PartitionerChoice, Role, Semantic};
 use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
 use crate::record::Topic;
 use crate::schema::{JsonSchema, PlainSchema, ProducerRecord, SerializationSchema, With};
@@ -46,13 +46,16 @@ pub struct KafkaSink<'c, S = PlainSchema, P = KafkaEqualityPartitioner> {
     topic: Option<String>,
     serializer: S,
     partitioner: P,
+    /// Whether the code chose the partitioner, so that the configuration has no say.
+    partitioner_in_code: bool,
 }
 
 impl<'c> KafkaSink<'c> {
     /// A sink with the settings of the context's configuration; writes text and bytes as they are.
     pub fn new(context: &'c StreamingContext) -> KafkaSink<'c> {
         let (chosen, topic) = (Chosen::default(), None);
-        KafkaSink { context, chosen, topic, serializer: PlainSchema, partitioner: KafkaEqualityPartitioner }
+        let (serializer, partitioner) = (PlainSchema, KafkaEqualityPartitioner);
+        KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code: false }
     }
 }
 
@@ -77,8 +80,8 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
 
     /// Encodes with a schema of your own, or a closure from `&T` to bytes.
     pub fn serializer<Z>(self, serializer: Z) -> KafkaSink<'c, Z, P> {
-        let KafkaSink { context, chosen, topic, partitioner, .. } = self;
-        KafkaSink { context, chosen, topic, serializer, partitioner }
+        let KafkaSink { context, chosen, topic, partitioner, partitioner_in_code, .. } = self;
+        KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code }
     }
 
     /// Encodes as JSON by serde.
@@ -125,14 +128,15 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
     where
         F: FnMut(&T, &mut ProducerRecord) + Clone + Send + 'static,
     {
-        let KafkaSink { context, chosen, topic, serializer, partitioner } = self;
-        KafkaSink { context, chosen, topic, serializer: With { schema: serializer, more }, partitioner }
+        let KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code } = self;
+        let serializer = With { schema: serializer, more };
+        KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code }
     }
 
     /// Chooses partitions in a way of your own.
     pub fn partitioner<Q>(self, partitioner: Q) -> KafkaSink<'c, S, Q> {
         let KafkaSink { context, chosen, topic, serializer, .. } = self;
-        KafkaSink { context, chosen, topic, serializer, partitioner }
+        KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code: true }
     }
 
     /// Ends the stream in this sink.
@@ -161,11 +165,7 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
     fn describe(&self) -> Result<Description> {
         let settings = Settings::read(self.context.configuration(), Role::Sink, &self.chosen)?;
         let engine = settings.translation.engine.clone();
-        let mut errors = Vec::new();
-        if engine.semantic == Semantic::ExactlyOnce {
-            let hint = "write semantic: AT_LEAST_ONCE; docs/src/status.md says what works today";
-            errors.push(settings.error("semantic", "exactly-once is not supported yet", hint));
-        }
+        let mut errors = unsupported(&settings, self.partitioner_in_code);
         let topic = match self.choose_topic(&settings, &engine) {
             Ok(topic) => topic,
             Err(error) => {
@@ -179,7 +179,11 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         let mut client = settings.translation.client;
         let is_dev = dev::is_dev(&client);
         let brokers = dev::resolve(&mut client, &[topic.as_str().to_owned()])?;
-        Ok(Description { client, brokers, topic, engine, is_dev })
+        let choice = engine.partitioner;
+        let by_client =
+            matches!(choice, PartitionerChoice::Murmur2 | PartitionerChoice::IgnoreKeys | PartitionerChoice::Client);
+        let client_partitions = by_client && !self.partitioner_in_code;
+        Ok(Description { client, brokers, topic, engine, is_dev, client_partitions })
     }
 
     fn choose_topic(&self, settings: &Settings, engine: &EngineSettings) -> Result<Topic> {
@@ -201,6 +205,31 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
     }
 }
 
+/// What the configuration asks for and this version does not have: better an error than a setting without effect.
+fn unsupported(settings: &Settings, partitioner_in_code: bool) -> Vec<Error> {
+    let engine = &settings.translation.engine;
+    let mut errors = Vec::new();
+    if engine.semantic == Semantic::ExactlyOnce {
+        let hint = "write semantic: AT_LEAST_ONCE; docs/src/status.md says what works today";
+        errors.push(settings.error("semantic", "exactly-once is not supported yet", hint));
+    }
+    if engine.transactional_id.is_some() {
+        let message = "an at-least-once sink writes without transactions";
+        errors.push(settings.error("transactional.id", message, "remove the line"));
+    }
+    if engine.partitioner == PartitionerChoice::RoundRobin && !partitioner_in_code {
+        let hint = "remove the line: the default spreads records evenly too";
+        errors.push(settings.error("partitioner.class", "RoundRobinPartitioner is not supported yet", hint));
+    }
+    for (key, codec) in [("key.serializer", engine.key_codec), ("value.serializer", engine.value_codec)] {
+        if !matches!(codec, None | Some(Codec::String | Codec::Bytes)) {
+            let hint = "remove the line and call .serializer(…) or .json() on the KafkaSink";
+            errors.push(settings.error(key, "only String and ByteArray serializers can be chosen here yet", hint));
+        }
+    }
+    errors
+}
+
 /// A checked sink.
 struct Description {
     client: BTreeMap<String, String>,
@@ -208,6 +237,8 @@ struct Description {
     topic: Topic,
     engine: EngineSettings,
     is_dev: bool,
+    /// Whether the settings leave the choice of partitions to the client library.
+    client_partitions: bool,
 }
 
 struct KafkaSinkNode<S, P> {
@@ -244,6 +275,7 @@ where
             description.brokers.clone(),
             &description.engine,
             description.is_dev,
+            description.client_partitions,
             self.serializer.clone(),
             self.partitioner.clone(),
             producer,

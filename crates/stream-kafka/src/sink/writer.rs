@@ -19,6 +19,9 @@ use crate::waiting::{TRY, wait_for};
 /// How long to wait between two tries when the send queue is full.
 const FULL: Duration = Duration::from_millis(2);
 
+/// Stands for "the client library's partitioner decides".
+const BY_CLIENT: i32 = -1;
+
 pub(super) struct KafkaWriter<T, S, P> {
     schema: S,
     partitioner: Arc<P>,
@@ -31,6 +34,7 @@ pub(super) struct KafkaWriter<T, S, P> {
     flush: Flush,
     /// Bytes written, where the broker is one that keeps little.
     dev_bytes: Option<usize>,
+    client_partitions: bool,
     connect: Connect,
 }
 
@@ -72,6 +76,7 @@ where
         brokers: String,
         engine: &EngineSettings,
         is_dev: bool,
+        client_partitions: bool,
         schema: S,
         partitioner: Arc<P>,
         producer: Arc<ProducerHandle>,
@@ -98,6 +103,7 @@ where
             done: 0,
             flush: Flush::Done,
             dev_bytes: is_dev.then_some(0),
+            client_partitions,
             connect,
         })
     }
@@ -124,6 +130,7 @@ where
         let partition = match self.record.partition() {
             Some(partition) => partition,
             None if topic == self.default_topic => self.chosen[index],
+            None if self.client_partitions => BY_CLIENT,
             None => {
                 let mut one = Vec::with_capacity(1);
                 state.partitioner.assign(std::slice::from_ref(value), &state.partitions, &mut one);
@@ -190,7 +197,9 @@ where
     fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
         self.done = 0;
         self.chosen.clear();
-        if let Some(state) = self.topics.get_mut(&self.default_topic) {
+        if self.client_partitions {
+            self.chosen.resize(batch.len(), BY_CLIENT);
+        } else if let Some(state) = self.topics.get_mut(&self.default_topic) {
             state.partitioner.assign(batch.records(), &state.partitions, &mut self.chosen);
         }
         if self.chosen.len() != batch.len() {

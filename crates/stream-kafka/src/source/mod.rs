@@ -18,7 +18,7 @@ pub use start::OffsetsInitializer;
 
 use crate::client::consumer::ConsumerHandle;
 use crate::dev;
-use crate::keys::{AutoOffsetReset, Role, Semantic};
+use crate::keys::{AutoOffsetReset, Codec, Role, Semantic};
 use crate::record::{KafkaRecord, RawRecord};
 use crate::schema::{Decode, DefaultSchema, JsonSchema, KafkaDeserializationSchema};
 use crate::settings::{Chosen, Settings};
@@ -188,18 +188,7 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
                 "set enable.auto.commit to true, or remove the line",
             ));
         }
-        if let Some(AutoOffsetReset::ByDuration(_)) = engine.auto_offset_reset {
-            errors.push(not_yet(&settings, "auto.offset.reset", "by_duration"));
-        }
-        if engine.start_from_timestamp.is_some() {
-            errors.push(not_yet(&settings, "start.from.timestamp", "starting at a timestamp"));
-        }
-        if !engine.start_from_offsets.is_empty() {
-            errors.push(not_yet(&settings, "start.from.offset.topic", "starting at given offsets"));
-        }
-        if engine.pattern.is_some() {
-            errors.push(not_yet(&settings, "pattern", "reading topics by pattern"));
-        }
+        errors.extend(unsupported(&settings));
         if engine.partition_discovery_interval.is_some() {
             tracing::warn!(
                 "{}: new partitions are not looked for yet; restart the job to read them",
@@ -239,6 +228,31 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         }
         Ok(self.topics.clone())
     }
+}
+
+/// What the configuration asks for and this version does not have: better an error than a setting without effect.
+fn unsupported(settings: &Settings) -> Vec<Error> {
+    let engine = &settings.translation.engine;
+    let mut errors = Vec::new();
+    if let Some(AutoOffsetReset::ByDuration(_)) = engine.auto_offset_reset {
+        errors.push(not_yet(settings, "auto.offset.reset", "by_duration"));
+    }
+    for (key, codec) in [("key.deserializer", engine.key_codec), ("value.deserializer", engine.value_codec)] {
+        if !matches!(codec, None | Some(Codec::String | Codec::Bytes)) {
+            let hint = "remove the line and call .json(), .decode(…) or .deserializer(…) on the KafkaSource";
+            errors.push(settings.error(key, "only String and ByteArray deserializers can be chosen here yet", hint));
+        }
+    }
+    if engine.start_from_timestamp.is_some() {
+        errors.push(not_yet(settings, "start.from.timestamp", "starting at a timestamp"));
+    }
+    if !engine.start_from_offsets.is_empty() {
+        errors.push(not_yet(settings, "start.from.offset.topic", "starting at given offsets"));
+    }
+    if engine.pattern.is_some() {
+        errors.push(not_yet(settings, "pattern", "reading topics by pattern"));
+    }
+    errors
 }
 
 fn not_yet(settings: &Settings, key: &str, what: &str) -> Error {
