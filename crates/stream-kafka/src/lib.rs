@@ -32,8 +32,8 @@ mod waiting;
 pub use partitioner::{KafkaEqualityPartitioner, KafkaPartitioner, TopicPartitioner};
 pub use record::{Headers, KafkaRecord, RawRecord, TimestampType, Topic};
 pub use schema::{
-    Decode, DefaultSchema, FromKafka, JsonSchema, KafkaDeserializationSchema, PlainSchema, ProducerRecord, SchemaError,
-    SerializationSchema, With,
+    Decode, DefaultSchema, FromKafka, JsonSchema, KafkaDeserializationSchema, ProducerRecord, SchemaError,
+    SerializationSchema, ToKafka, With,
 };
 pub use sink::KafkaSink;
 pub use source::{KafkaSource, OffsetsInitializer};

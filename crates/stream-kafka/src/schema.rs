@@ -74,11 +74,24 @@ pub trait KafkaDeserializationSchema<T>: Clone + Send + 'static {
     note = "call `.json()`, `.decode(|record| …)` or `.deserializer(your schema)` on the KafkaSource"
 )]
 pub trait FromKafka: Sized + Send + 'static {
-    /// Decodes a value; `None` is a tombstone.
+    /// Decodes a record.
     ///
     /// # Errors
-    /// A [`SchemaError`] with the reason.
-    fn from_kafka(value: Option<&[u8]>) -> Result<Self, SchemaError>;
+    /// A [`SchemaError`] with the reason; the source adds where the record is.
+    fn from_kafka(record: &RawRecord<'_>) -> Result<Self, SchemaError>;
+}
+
+/// A type that says by itself how it is written to Kafka; what a `KafkaSink` uses by default.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no default Kafka format",
+    note = "call `.json()` or `.serializer(|value: &{Self}| bytes)` on the KafkaSink"
+)]
+pub trait ToKafka {
+    /// Fills the record, which comes with the defaults set.
+    ///
+    /// # Errors
+    /// A [`SchemaError`] with the reason; it fails the job.
+    fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError>;
 }
 
 fn tombstone() -> SchemaError {
@@ -86,32 +99,68 @@ fn tombstone() -> SchemaError {
 }
 
 impl FromKafka for String {
-    fn from_kafka(value: Option<&[u8]>) -> Result<String, SchemaError> {
-        let text = std::str::from_utf8(value.ok_or_else(tombstone)?);
+    fn from_kafka(record: &RawRecord<'_>) -> Result<String, SchemaError> {
+        let text = std::str::from_utf8(record.value().ok_or_else(tombstone)?);
         text.map(str::to_owned).map_err(|e| SchemaError::new(format!("the value is not UTF-8: {e}")))
     }
 }
 
 impl FromKafka for Vec<u8> {
-    fn from_kafka(value: Option<&[u8]>) -> Result<Vec<u8>, SchemaError> {
-        value.map(<[u8]>::to_vec).ok_or_else(tombstone)
+    fn from_kafka(record: &RawRecord<'_>) -> Result<Vec<u8>, SchemaError> {
+        record.value().map(<[u8]>::to_vec).ok_or_else(tombstone)
     }
 }
 
 impl<T: FromKafka> FromKafka for Option<T> {
-    fn from_kafka(value: Option<&[u8]>) -> Result<Option<T>, SchemaError> {
-        value.map(|bytes| T::from_kafka(Some(bytes))).transpose()
+    fn from_kafka(record: &RawRecord<'_>) -> Result<Option<T>, SchemaError> {
+        record.value().map(|_| T::from_kafka(record)).transpose()
     }
 }
 
-/// Decodes by the type's own [`FromKafka`].
+impl ToKafka for String {
+    fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError> {
+        record.set_value(self);
+        Ok(())
+    }
+}
+
+impl ToKafka for &str {
+    fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError> {
+        record.set_value(self);
+        Ok(())
+    }
+}
+
+impl ToKafka for Vec<u8> {
+    fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError> {
+        record.set_value(self);
+        Ok(())
+    }
+}
+
+/// `None` is written as a tombstone.
+impl<T: ToKafka> ToKafka for Option<T> {
+    fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError> {
+        self.as_ref().map_or(Ok(()), |value| value.to_kafka(record))
+    }
+}
+
+/// Decodes and encodes by the type's own [`FromKafka`] and [`ToKafka`]: text and bytes as they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultSchema;
 
 impl<T: FromKafka> KafkaDeserializationSchema<T> for DefaultSchema {
+    #[inline]
     fn deserialize(&mut self, record: &RawRecord<'_>, out: &mut Vec<T>) -> Result<(), SchemaError> {
-        out.push(T::from_kafka(record.value())?);
+        out.push(T::from_kafka(record)?);
         Ok(())
+    }
+}
+
+impl<T: ToKafka> SerializationSchema<T> for DefaultSchema {
+    #[inline]
+    fn serialize(&mut self, value: &T, record: &mut ProducerRecord) -> Result<(), SchemaError> {
+        value.to_kafka(record)
     }
 }
 
@@ -298,18 +347,6 @@ where
 {
     fn serialize(&mut self, value: &T, record: &mut ProducerRecord) -> Result<(), SchemaError> {
         record.set_value(self(value));
-        Ok(())
-    }
-}
-
-/// Writes text (or bytes) as it is, without a key; the default of a sink.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PlainSchema;
-
-impl<T: AsRef<[u8]>> SerializationSchema<T> for PlainSchema {
-    #[inline]
-    fn serialize(&mut self, value: &T, record: &mut ProducerRecord) -> Result<(), SchemaError> {
-        record.set_value(value);
         Ok(())
     }
 }

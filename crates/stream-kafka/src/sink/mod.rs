@@ -14,7 +14,7 @@ use crate::dev;
 use crate::keys::{Codec, EngineSettings, PartitionerChoice, Role, Semantic};
 use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
 use crate::record::Topic;
-use crate::schema::{JsonSchema, PlainSchema, ProducerRecord, SerializationSchema, With};
+use crate::schema::{DefaultSchema, JsonSchema, ProducerRecord, SerializationSchema, With};
 use crate::settings::{Chosen, Settings};
 use writer::KafkaWriter;
 
@@ -40,7 +40,7 @@ use writer::KafkaWriter;
 /// # Ok::<(), stream_core::Error>(())
 /// ```
 #[must_use = "call .sink(stream) to write"]
-pub struct KafkaSink<'c, S = PlainSchema, P = KafkaEqualityPartitioner> {
+pub struct KafkaSink<'c, S = DefaultSchema, P = KafkaEqualityPartitioner> {
     context: &'c StreamingContext,
     chosen: Chosen,
     topic: Option<String>,
@@ -54,7 +54,7 @@ impl<'c> KafkaSink<'c> {
     /// A sink with the settings of the context's configuration; writes text and bytes as they are.
     pub fn new(context: &'c StreamingContext) -> KafkaSink<'c> {
         let (chosen, topic) = (Chosen::default(), None);
-        let (serializer, partitioner) = (PlainSchema, KafkaEqualityPartitioner);
+        let (serializer, partitioner) = (DefaultSchema, KafkaEqualityPartitioner);
         KafkaSink { context, chosen, topic, serializer, partitioner, partitioner_in_code: false }
     }
 }
