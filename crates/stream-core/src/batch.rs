@@ -8,10 +8,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::position::{Origin, PositionRange};
 use crate::time::Timestamp;
 
 /// How many records a source puts into one batch unless it is told otherwise.
 pub const BATCH_SIZE: usize = 512;
+
+/// Bytes of a record up to which swapping two beats moving one.
+const SWAPPED_MAX: usize = 16;
 
 /// Records on their way between two operators, each with or all without an event-time timestamp.
 ///
@@ -28,36 +32,13 @@ pub struct Batch<T> {
     /// Empty, or one per record.
     timestamps: Vec<Timestamp>,
     heap_bytes: usize,
-    positions: Vec<PositionRange>,
-    /// Whether record i still is the i-th record of the positions.
-    aligned: bool,
-}
-
-/// A run of records of one split, both ends included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PositionRange {
-    /// The split's name, such as `test_user[2]`.
-    pub split: Arc<str>,
-    /// The first record's position.
-    pub first: i64,
-    /// The last record's position.
-    pub last: i64,
-}
-
-impl fmt::Display for PositionRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.first == self.last {
-            write!(f, "{} offset {}", self.split, self.first)
-        } else {
-            write!(f, "{} offsets {} to {}", self.split, self.first, self.last)
-        }
-    }
+    origin: Origin,
 }
 
 impl<T> Batch<T> {
     /// An empty batch.
     pub const fn new() -> Batch<T> {
-        Batch { records: Vec::new(), timestamps: Vec::new(), heap_bytes: 0, positions: Vec::new(), aligned: true }
+        Batch { records: Vec::new(), timestamps: Vec::new(), heap_bytes: 0, origin: Origin::new() }
     }
 
     /// How many records there are.
@@ -133,9 +114,8 @@ impl<T> Batch<T> {
     pub fn clear(&mut self) {
         self.records.clear();
         self.timestamps.clear();
-        self.positions.clear();
+        self.origin.clear();
         self.heap_bytes = 0;
-        self.aligned = true;
     }
 
     /// About how many bytes the batch takes: the records themselves and what their sources said they hold on the heap.
@@ -150,117 +130,152 @@ impl<T> Batch<T> {
 
     /// Notes that the next records come from `split`, positions `first` to `last`.
     pub fn add_position(&mut self, split: &Arc<str>, first: i64, last: i64) {
-        match self.positions.last_mut() {
-            Some(range) if Arc::ptr_eq(&range.split, split) && first > range.last => range.last = last,
-            _ => self.positions.push(PositionRange { split: split.clone(), first, last }),
-        }
+        self.origin.note(split, first, last);
     }
 
     /// The source positions the records came from, as far as they are known.
     pub fn positions(&self) -> &[PositionRange] {
-        &self.positions
+        self.origin.ranges()
     }
 
-    /// The positions as people read them; the exact one of record `index` where that is known.
-    pub(crate) fn describe_position(&self, index: Option<usize>, records: usize) -> Option<String> {
-        let covered: i64 = self.positions.iter().map(|r| r.last - r.first + 1).sum();
-        let exact = self.aligned && usize::try_from(covered).is_ok_and(|n| n == records);
-        if let (true, Some(index)) = (exact, index) {
-            let mut left = i64::try_from(index).ok()?;
-            for range in &self.positions {
-                let length = range.last - range.first + 1;
-                if left < length {
-                    let at = range.first + left;
-                    return Some(PositionRange { split: range.split.clone(), first: at, last: at }.to_string());
-                }
-                left -= length;
-            }
-        }
-        match &self.positions[..] {
-            [] => None,
-            [range] => Some(range.to_string()),
-            [first, .., last] => Some(format!("{first} … {last}")),
-        }
+    /// Where the records came from.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether our records carry timestamps and those of `other` don't, or the other way round.
+    pub(crate) fn differs_in_time(&self, other: &Batch<T>) -> bool {
+        !self.is_empty() && !other.is_empty() && self.timestamps.is_empty() != other.timestamps.is_empty()
     }
 
     /// Keeps the records for which `keep` says so, in order, with their timestamps.
     ///
-    /// `seen` counts the records looked at, so that a panic in `keep` can be placed.
+    /// `seen` becomes the number of records looked at, so that a panic in `keep` can be placed.
     #[inline]
     pub(crate) fn retain(&mut self, seen: &mut usize, mut keep: impl FnMut(&T) -> bool) {
         let before = self.records.len();
-        *seen = 0;
         if self.timestamps.is_empty() {
+            let mut tally = Tally::new(seen);
             self.records.retain(|record| {
                 let kept = keep(record);
-                *seen += 1;
+                tally.count += 1;
                 kept
             });
         } else {
-            let (timestamps, mut kept) = (&mut self.timestamps, 0);
-            self.records.retain(|record| {
-                let keeps = keep(record);
-                if keeps {
-                    timestamps[kept] = timestamps[*seen];
-                    kept += 1;
-                }
-                *seen += 1;
-                keeps
-            });
-            timestamps.truncate(kept);
+            self.retain_timed(seen, keep);
         }
         self.shrink_estimate(before);
     }
 
+    /// Two columns at once: small records are swapped, large ones moved by the real `retain`, and nothing is
+    /// written before the first record is dropped (measured in `stream_bench::dispatch`).
+    #[inline]
+    fn retain_timed(&mut self, seen: &mut usize, mut keep: impl FnMut(&T) -> bool) {
+        let (mut tally, mut kept) = (Tally::new(seen), 0);
+        // Slices of the known length free the loop of bounds checks.
+        let len = self.records.len();
+        let timestamps = &mut self.timestamps[..len];
+        if size_of::<T>() <= SWAPPED_MAX {
+            let records = &mut self.records[..len];
+            while tally.count < len {
+                let from = tally.count;
+                if keep(&records[from]) {
+                    if kept < from {
+                        records.swap(kept, from);
+                        timestamps[kept] = timestamps[from];
+                    }
+                    kept += 1;
+                }
+                tally.count += 1;
+            }
+            self.records.truncate(kept);
+        } else {
+            self.records.retain(|record| {
+                let keeps = keep(record);
+                if keeps {
+                    if kept < tally.count {
+                        timestamps[kept] = timestamps[tally.count];
+                    }
+                    kept += 1;
+                }
+                tally.count += 1;
+                keeps
+            });
+        }
+        self.timestamps.truncate(kept);
+    }
+
     fn shrink_estimate(&mut self, before: usize) {
         if self.records.len() < before {
-            self.heap_bytes = self.heap_bytes / before.max(1) * self.records.len();
-            self.aligned = false;
+            self.heap_bytes = share(self.heap_bytes, self.records.len(), before);
+            self.origin.blur();
         }
     }
 
-    /// Fills this empty batch with `f` of every record of `input`; timestamps and positions move over.
+    /// Fills this empty batch with `f` of every record of `input`; timestamps and origin move over.
+    ///
+    /// `seen` becomes the number of records done, so that a panic in `f` can be placed. Where a result takes the place
+    /// of its record the results are written over the records; [`Batch::give_back`] then returns the buffer.
     #[inline]
-    pub(crate) fn fill_from<I>(&mut self, input: &mut Batch<I>, f: impl FnMut(I) -> T) {
-        self.records.extend(input.records.drain(..).map(f));
+    pub(crate) fn fill_from<I>(&mut self, input: &mut Batch<I>, seen: &mut usize, mut f: impl FnMut(I) -> T) {
+        let mut tally = Tally::new(seen);
+        let counted = |record| {
+            let result = f(record);
+            tally.count += 1;
+            result
+        };
+        if const { same_layout::<I, T>() } {
+            // The standard library collects into the memory it takes from.
+            self.records = std::mem::take(&mut input.records).into_iter().map(counted).collect();
+        } else {
+            self.records.extend(input.records.drain(..).map(counted));
+        }
         self.take_header(input);
     }
 
-    /// Adds records without touching the header; [`Batch::take_header`] follows.
+    /// As [`Batch::fill_from`] with a function that may give up; then the header stays where it is.
     #[inline]
-    pub(crate) fn extend_untimed(&mut self, records: impl Iterator<Item = T>) {
-        for record in records {
-            self.records.push(record);
+    pub(crate) fn fill_while<I>(&mut self, input: &mut Batch<I>, seen: &mut usize, mut f: impl FnMut(I) -> Option<T>) {
+        let records = input.len();
+        let mut tally = Tally::new(seen);
+        let counted = |record| {
+            let result = f(record)?;
+            tally.count += 1;
+            Some(result)
+        };
+        if const { same_layout::<I, T>() } {
+            self.records = std::mem::take(&mut input.records).into_iter().map_while(counted).collect();
+        } else {
+            self.records.extend(input.records.drain(..).map_while(counted));
+        }
+        if self.records.len() == records {
+            self.take_header(input);
         }
     }
 
-    /// Forgets the records and keeps the positions, for an operator that expands one input over several batches.
-    pub(crate) fn clear_records(&mut self) {
+    /// After [`Batch::fill_from`]: empties this batch and returns the buffer to `input`, if it was taken from there.
+    #[inline]
+    pub(crate) fn give_back<I>(&mut self, input: &mut Batch<I>) {
         self.records.clear();
-        self.timestamps.clear();
-        self.heap_bytes = 0;
+        if const { same_layout::<I, T>() } {
+            // Collects nothing into the same memory, now as the other type.
+            input.records = std::mem::take(&mut self.records).into_iter().filter_map(|_| None).collect();
+        }
     }
 
-    /// Takes over timestamps, positions and the heap estimate of `input`, whose records became ours one to one.
+    /// Takes over timestamps, origin and the heap estimate of `input`, whose records became ours one to one.
     pub(crate) fn take_header<I>(&mut self, input: &mut Batch<I>) {
         self.timestamps.clear();
         std::mem::swap(&mut self.timestamps, &mut input.timestamps);
-        self.take_origin(input);
-        self.aligned = input.aligned;
-    }
-
-    /// Takes over positions and the heap estimate, where records did not become ours one to one.
-    pub(crate) fn take_origin<I>(&mut self, input: &mut Batch<I>) {
-        self.positions.clear();
-        std::mem::swap(&mut self.positions, &mut input.positions);
+        self.origin.clear();
+        std::mem::swap(&mut self.origin, &mut input.origin);
         self.heap_bytes = std::mem::take(&mut input.heap_bytes);
-        self.aligned = false;
     }
 
-    /// Copies positions, for outputs that take only part of the input.
-    pub(crate) fn copy_positions<I>(&mut self, input: &Batch<I>) {
-        self.positions.clone_from(&input.positions);
-        self.aligned = false;
+    /// Notes that the records come from somewhere in `origin`, not one to one.
+    pub(crate) fn come_from(&mut self, origin: &Origin) {
+        self.origin.clone_from(origin);
+        self.origin.blur();
     }
 
     /// Moves all records of `other` behind ours.
@@ -272,15 +287,14 @@ impl<T> Batch<T> {
         }
         self.records.append(&mut other.records);
         self.timestamps.append(&mut other.timestamps);
-        self.positions.append(&mut other.positions);
+        self.origin.append(&other.origin);
         self.heap_bytes += other.heap_bytes;
-        self.aligned &= other.aligned;
         other.clear();
     }
 
     /// Deals the records out as one run per target, sizes given by `sizes`; they must add up to [`Batch::len`].
     pub(crate) fn deal(&mut self, sizes: &[usize], targets: &mut [Batch<T>]) {
-        let (total, heap_bytes) = (self.records.len().max(1), self.heap_bytes);
+        let (total, mut dealt) = (self.records.len(), 0);
         let timed = !self.timestamps.is_empty();
         let mut records = self.records.drain(..);
         let mut timestamps = self.timestamps.drain(..);
@@ -290,10 +304,10 @@ impl<T> Batch<T> {
                 target.timestamps.extend(timestamps.by_ref().take(size));
             }
             if size > 0 {
-                target.heap_bytes += heap_bytes / total * size;
-                target.positions.extend_from_slice(&self.positions);
-                target.aligned = false;
+                target.heap_bytes += share(self.heap_bytes, size, total);
+                target.origin.append_part(&self.origin, total, dealt, size);
             }
+            dealt += size;
         }
         drop((records, timestamps));
         self.clear();
@@ -305,9 +319,41 @@ impl<T: Clone> Batch<T> {
     pub(crate) fn copy_from(&mut self, other: &Batch<T>) {
         self.records.clone_from(&other.records);
         self.timestamps.clone_from(&other.timestamps);
-        self.positions.clone_from(&other.positions);
+        self.origin.clone_from(&other.origin);
         self.heap_bytes = other.heap_bytes;
-        self.aligned = other.aligned;
+    }
+}
+
+/// The share of `whole` that `part` of `total` records have.
+fn share(whole: usize, part: usize, total: usize) -> usize {
+    // In two steps: the product of two large numbers may not fit.
+    whole / total.max(1) * part + whole % total.max(1) * part / total.max(1)
+}
+
+/// Whether a `U` fits exactly where a `T` was, so that a vector's memory can be used again.
+const fn same_layout<T, U>() -> bool {
+    size_of::<T>() == size_of::<U>() && align_of::<T>() == align_of::<U>()
+}
+
+/// Counts records in a loop and writes the count down once, when the loop ends or panics.
+///
+/// A count that lives in the operator itself would be stored for every record: the compiler must assume
+/// that somebody looks at it after a panic. This one stays in a register.
+pub(crate) struct Tally<'a> {
+    pub(crate) count: usize,
+    out: &'a mut usize,
+}
+
+impl Tally<'_> {
+    pub(crate) fn new(out: &mut usize) -> Tally<'_> {
+        Tally { count: 0, out }
+    }
+}
+
+impl Drop for Tally<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        *self.out = self.count;
     }
 }
 
@@ -357,9 +403,9 @@ mod tests {
     #[test]
     fn positions_are_exact_until_records_are_dropped() {
         let mut batch = timed(4);
-        assert_eq!(batch.describe_position(Some(2), 4).as_deref(), Some("t[0] offset 42"));
+        assert_eq!(batch.origin().describe(Some(2), 4).as_deref(), Some("t[0] offset 42"));
         batch.retain(&mut 0, |x| *x > 0);
-        assert_eq!(batch.describe_position(Some(0), 3).as_deref(), Some("t[0] offsets 40 to 43"));
+        assert_eq!(batch.origin().describe(Some(0), 3).as_deref(), Some("t[0] offsets 40 to 43"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stream_conf::Configuration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::operator::Record;
 use crate::plan::Plan;
 use crate::runtime::job::{self, JobHandle, JobReport};
@@ -97,7 +97,6 @@ impl StreamingContext {
     }
 
     /// A stream of the records of an iterator, read by one subtask, ending when the iterator does.
-    #[expect(clippy::should_implement_trait, reason = "it makes a stream in this context, not a context")]
     pub fn from_iter<I>(&self, records: I) -> DataStream<I::Item>
     where
         I: IntoIterator,
@@ -131,15 +130,7 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description.
     pub fn plan(&self, job: &str) -> Result<Plan> {
-        let mut graph = self.graph.lock();
-        let errors_before: Vec<String> = graph.errors.iter().map(ToString::to_string).collect();
-        let plan = Plan::new(job, &mut graph, self.parallelism.unwrap_or(1));
-        if plan.is_err() {
-            // Planning takes the errors out; put the user's own mistakes back for the next caller.
-            let again = errors_before.into_iter().map(|text| Error::new(ErrorKind::Config, text));
-            graph.errors.extend(again);
-        }
-        plan
+        Plan::new(job, &self.graph.lock(), self.parallelism.unwrap_or(1))
     }
 
     /// Starts the job and returns at once.
@@ -148,7 +139,8 @@ impl StreamingContext {
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
         let mut graph = std::mem::take(&mut *self.graph.lock());
-        let plan = Plan::new(job, &mut graph, self.parallelism.unwrap_or(1))?;
+        graph.reject_unread();
+        let plan = Plan::new(job, &graph, self.parallelism.unwrap_or(1))?;
         job::start(plan, graph, self.exchange_bytes)
     }
 

@@ -2,6 +2,7 @@
 //! the operator it happened in, attached once by the chain link that called it.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// What went wrong, as a shorthand for what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,14 +67,16 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// assert_eq!(error.kind(), ErrorKind::Data);
 /// assert_eq!(error.to_string(), "error[data]: `x` is not a number\n   = help: write digits only");
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
     place: Option<Place>,
-    cause: Option<Cause>,
+    cause: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
@@ -82,12 +85,12 @@ impl Error {
         Error(Box::new(Inner { kind, message: message.into(), hint: None, place: None, cause: None }))
     }
 
-    /// What a user function returned.
+    /// What a user function returned; an [`Error`] of this crate stays what it is.
     pub fn user(cause: impl Into<Cause>) -> Error {
-        let cause = cause.into();
-        let mut error = Error::new(ErrorKind::User, cause.to_string());
-        error.0.cause = Some(cause);
-        error
+        match cause.into().downcast::<Error>() {
+            Ok(error) => *error,
+            Err(cause) => Error::new(ErrorKind::User, cause.to_string()).with_cause(cause),
+        }
     }
 
     /// A broken promise inside the engine.
@@ -105,7 +108,7 @@ impl Error {
     /// Adds the underlying error, reachable through [`std::error::Error::source`].
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Cause>) -> Error {
-        self.0.cause = Some(cause.into());
+        self.0.cause = Some(Arc::from(cause.into()));
         self
     }
 
@@ -151,7 +154,7 @@ impl Error {
         // The parts keep their own `error[kind]` heads; the sum shows them one after another.
         let mut joined = Error::new(kind, "");
         joined.0.message = text.join("\n\n");
-        joined.0.cause = Some(Box::new(Joined));
+        joined.0.cause = Some(Arc::new(Joined));
         Some(joined)
     }
 }
@@ -222,6 +225,13 @@ mod tests {
     fn the_innermost_operator_is_named() {
         let error = Error::new(ErrorKind::Data, "bad").at(|| place("inner")).at(|| place("outer"));
         assert_eq!(error.to_string(), "error[data]: bad\n  --> operator `inner` (uid u), subtask 1 of 2");
+    }
+
+    #[test]
+    fn an_error_of_ours_from_a_user_function_keeps_its_kind_and_hint() {
+        let error = Error::user(Error::new(ErrorKind::Data, "bad").with_hint("mend it"));
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Data, Some("mend it")));
+        assert_eq!(Error::user("plain").to_string(), "error[user]: plain");
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! construction, because only `DataStream<T>` adds nodes and it can only attach operators that take `T`.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::exchange::TypeOps;
 use crate::runtime::link::LinkContext;
 use crate::runtime::subtask::Subtask;
@@ -30,6 +31,18 @@ impl Graph {
     pub(crate) fn add(&mut self, node: Node) -> NodeId {
         self.nodes.push(node);
         NodeId(self.nodes.len() - 1)
+    }
+
+    /// Rejects streams that nobody reads. A plan can be explained with them, a job can't be started.
+    pub(crate) fn reject_unread(&mut self) {
+        let read: BTreeSet<NodeId> = self.nodes.iter().flat_map(|n| &n.inputs).map(|input| input.from).collect();
+        for (id, node) in self.nodes.iter().enumerate().map(|(index, node)| (NodeId(index), node)) {
+            if !matches!(node.logic, Logic::Sink(_)) && !read.contains(&id) {
+                let message = format!("nothing reads the output of `{}` (uid {})", node.name(), node.uid(id));
+                let hint = "end the stream in a sink, for instance .for_each(|_| {})";
+                self.errors.push(Error::new(ErrorKind::Config, message).with_hint(hint));
+            }
+        }
     }
 
     pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
@@ -86,6 +99,16 @@ impl Node {
             output,
             tee: None,
         }
+    }
+
+    /// What people read: the name that was given, or what it is.
+    pub(crate) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.kind)
+    }
+
+    /// The stable id that was given, or one made from what it is and where it stands.
+    pub(crate) fn uid(&self, id: NodeId) -> String {
+        self.uid.clone().unwrap_or_else(|| format!("{}-{}", self.kind, id.0 + 1))
     }
 }
 

@@ -28,7 +28,8 @@ impl<T: Record> SourceLogic for SourceNode<T> {
         let opened = self.source.open(context)?;
         if opened.readers.len() != context.parallelism() {
             let (made, wanted) = (opened.readers.len(), context.parallelism());
-            return Err(Error::internal(format!("the source made {made} readers for {wanted} subtasks")));
+            let error = Error::internal(format!("the source made {made} readers for {wanted} subtasks"));
+            return Err(error.with_hint("Source::open has to make one reader per subtask"));
         }
         self.readers = opened.readers.into_iter().map(Some).collect();
         Ok(opened.committer)

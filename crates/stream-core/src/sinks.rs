@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Tally};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sink::{Sink, SinkContext, SinkWriter};
 
@@ -57,10 +57,10 @@ struct ForEachWriter<F> {
 
 impl<T, F: FnMut(T) + Send> SinkWriter<T> for ForEachWriter<F> {
     fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
-        self.seen = 0;
+        let mut tally = Tally::new(&mut self.seen);
         for record in batch.drain() {
             (self.function)(record);
-            self.seen += 1;
+            tally.count += 1;
         }
         Ok(())
     }

@@ -95,6 +95,11 @@ pub trait SourceReader<T>: Send {
 
     /// Adds, for every split read here, the position of the next record that `poll` has not handed out yet.
     fn positions(&mut self, positions: &mut Vec<SplitPosition>);
+
+    /// After an error or a panic in `poll`: which position was in hand, where that is known.
+    fn failed_at(&self) -> Option<SplitPosition> {
+        None
+    }
 }
 
 /// How far one split has been read.

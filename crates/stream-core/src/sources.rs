@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::batch::{BATCH_SIZE, Batch};
+use crate::batch::{BATCH_SIZE, Batch, Tally};
 use crate::error::Result;
 use crate::source::{Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
 
@@ -17,7 +17,7 @@ where
     fn open(&mut self, context: &SourceContext) -> Result<Opened<I::Item>> {
         let records = self.0.take();
         let split: Arc<str> = context.name().into();
-        let reader = CountedReader { next: 0, split, records: records.into_iter().flatten() };
+        let reader = CountedReader { next: 0, split, records: records.into_iter().flatten(), taken: 0 };
         Ok(Opened { readers: vec![Box::new(reader)], committer: None })
     }
 }
@@ -42,14 +42,14 @@ where
             let (start, end) = (bound(subtask), bound(subtask + 1));
             let split: Arc<str> = format!("{}[{subtask}]", context.name()).into();
             let next = i64::try_from(start).unwrap_or(i64::MAX);
-            let reader = CountedReader { next, split, records: (start..end).map(self.function.clone()) };
+            let reader = CountedReader { next, split, records: (start..end).map(self.function.clone()), taken: 0 };
             Box::new(reader) as Box<dyn SourceReader<T>>
         });
         Ok(Opened { readers: readers.collect(), committer: None })
     }
 
     fn describe(&self) -> String {
-        format!("{} records", self.count)
+        format!("{} record{}", self.count, if self.count == 1 { "" } else { "s" })
     }
 }
 
@@ -58,21 +58,33 @@ struct CountedReader<I> {
     next: i64,
     split: Arc<str>,
     records: I,
+    /// How many records the last poll took.
+    taken: usize,
 }
 
 impl<I: Iterator + Send> SourceReader<I::Item> for CountedReader<I> {
     fn poll(&mut self, batch: &mut Batch<I::Item>) -> Result<Poll> {
-        batch.extend_untimed(self.records.by_ref().take(BATCH_SIZE));
+        let mut tally = Tally::new(&mut self.taken);
+        for record in self.records.by_ref().take(BATCH_SIZE) {
+            batch.push(record);
+            tally.count += 1;
+        }
+        drop(tally);
         if batch.is_empty() {
             return Ok(Poll::End);
         }
         let first = self.next;
-        self.next += batch.len() as i64;
+        // An endless generator counts in 64 bits without sign; what a position can't hold stays at the greatest one.
+        self.next = self.next.saturating_add(batch.len() as i64);
         batch.add_position(&self.split, first, self.next - 1);
         Ok(Poll::Ready)
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
         positions.push(SplitPosition { split: self.split.clone(), next: self.next });
+    }
+
+    fn failed_at(&self) -> Option<SplitPosition> {
+        Some(SplitPosition { split: self.split.clone(), next: self.next.saturating_add(self.taken as i64) })
     }
 }

@@ -52,7 +52,9 @@ impl Waker {
         // after it finds the thread to unpark.
         if !self.0.notified.swap(false, Ordering::AcqRel) {
             std::thread::park_timeout(limit);
-            self.0.notified.store(false, Ordering::Release);
+            // A swap, not a store: a second wake that comes just here finds `notified` still set and unparks
+            // nobody, so this must see what that caller wrote, or leave the flag for the next park.
+            self.0.notified.swap(false, Ordering::AcqRel);
         }
     }
 }

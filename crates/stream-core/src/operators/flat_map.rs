@@ -1,8 +1,11 @@
 //! One record in, any number out, at most one batch of them per step.
 
+use std::collections::VecDeque;
+
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::Result;
 use crate::operator::{Operator, Output};
+use crate::position::Origin;
 use crate::time::Timestamp;
 
 /// Applies a function that returns an iterator. Results of one record stay together, in order, with its timestamp.
@@ -11,17 +14,28 @@ use crate::time::Timestamp;
 /// batches the subtask can answer to back pressure. Barriers wait until what was taken in is handed out.
 pub(crate) struct FlatMap<F, I, R: IntoIterator> {
     function: F,
-    /// Records taken in and not yet expanded, last first.
-    waiting: Vec<(I, Option<Timestamp>)>,
+    /// Records taken in and not yet expanded, with the timestamps of those that have one.
+    waiting: VecDeque<I>,
+    timestamps: VecDeque<Timestamp>,
     /// The record being expanded.
     current: Option<(R::IntoIter, Option<Timestamp>)>,
     results: Batch<R::Item>,
+    /// Where what is being expanded comes from.
+    origin: Origin,
     taken: usize,
 }
 
 impl<F, I, R: IntoIterator> FlatMap<F, I, R> {
     pub(crate) fn new(function: F) -> FlatMap<F, I, R> {
-        FlatMap { function, waiting: Vec::new(), current: None, results: Batch::new(), taken: 0 }
+        FlatMap {
+            function,
+            waiting: VecDeque::new(),
+            timestamps: VecDeque::new(),
+            current: None,
+            results: Batch::new(),
+            origin: Origin::new(),
+            taken: 0,
+        }
     }
 }
 
@@ -32,30 +46,31 @@ where
 {
     /// Expands until one batch is full or nothing is left.
     fn expand(&mut self, out: &mut dyn Output<R::Item>) -> Result<()> {
-        loop {
-            if self.current.is_none() {
-                let Some((record, timestamp)) = self.waiting.pop() else { break };
-                self.current = Some(((self.function)(record).into_iter(), timestamp));
+        self.results.clear();
+        while self.results.len() < BATCH_SIZE {
+            let (results, timestamp) = match &mut self.current {
+                Some(current) => current,
+                none => {
+                    let Some(record) = self.waiting.pop_front() else { break };
+                    let timestamp = self.timestamps.pop_front();
+                    none.insert(((self.function)(record).into_iter(), timestamp))
+                }
+            };
+            let room = BATCH_SIZE - self.results.len();
+            let mut pushed = 0;
+            for result in results.by_ref().take(room) {
+                self.results.push_as(result, *timestamp);
+                pushed += 1;
             }
-            if let Some((results, timestamp)) = &mut self.current {
-                let room = BATCH_SIZE.saturating_sub(self.results.len());
-                let before = self.results.len();
-                for result in results.by_ref().take(room) {
-                    self.results.push_as(result, *timestamp);
-                }
-                if self.results.len() - before == room {
-                    break;
-                }
+            if pushed < room {
                 self.current = None;
             }
         }
         if self.results.is_empty() {
             return Ok(());
         }
-        out.batch(&mut self.results)?;
-        // Later batches of the same input come from the same positions.
-        self.results.clear_records();
-        Ok(())
+        self.results.come_from(&self.origin);
+        out.batch(&mut self.results)
     }
 }
 
@@ -68,11 +83,11 @@ where
     R::Item: Send,
 {
     fn process(&mut self, batch: &mut Batch<I>, out: &mut dyn Output<R::Item>) -> Result<()> {
-        self.results.clear();
-        self.results.copy_positions(batch);
-        self.taken = batch.len();
-        let timestamps: Vec<Option<Timestamp>> = (0..batch.len()).map(|i| batch.timestamp(i)).collect();
-        self.waiting.extend(batch.drain().zip(timestamps).rev());
+        // An operator of the user's own may push two batches at once; then nobody can say which record is in hand.
+        self.taken = if self.current.is_some() || !self.waiting.is_empty() { 0 } else { batch.len() };
+        self.origin.clone_from(batch.origin());
+        self.timestamps.extend(batch.timestamps());
+        self.waiting.extend(batch.drain());
         self.expand(out)
     }
 
@@ -86,6 +101,6 @@ where
 
     fn failed_at(&self) -> Option<usize> {
         // The record in hand is the one taken off `waiting` last.
-        (self.taken - self.waiting.len()).checked_sub(1)
+        self.taken.checked_sub(self.waiting.len() + 1)
     }
 }

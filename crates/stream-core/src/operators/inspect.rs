@@ -1,6 +1,6 @@
 //! Looks at every record and passes it on.
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Tally};
 use crate::error::Result;
 use crate::operator::{Operator, Output};
 
@@ -18,11 +18,12 @@ impl<F> Inspect<F> {
 
 impl<T, F: FnMut(&T) + Send> Operator<T, T> for Inspect<F> {
     fn process(&mut self, batch: &mut Batch<T>, out: &mut dyn Output<T>) -> Result<()> {
-        self.seen = 0;
+        let mut tally = Tally::new(&mut self.seen);
         for record in batch.records() {
             (self.function)(record);
-            self.seen += 1;
+            tally.count += 1;
         }
+        drop(tally);
         out.batch(batch)
     }
 

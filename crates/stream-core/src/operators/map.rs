@@ -8,23 +8,26 @@ use crate::operator::{Operator, Output};
 pub(crate) struct Map<F, O> {
     function: F,
     results: Batch<O>,
+    seen: usize,
 }
 
 impl<F, O> Map<F, O> {
     pub(crate) fn new(function: F) -> Map<F, O> {
-        Map { function, results: Batch::new() }
+        Map { function, results: Batch::new(), seen: 0 }
     }
 }
 
 impl<I, O: Send, F: FnMut(I) -> O + Send> Operator<I, O> for Map<F, O> {
     fn process(&mut self, batch: &mut Batch<I>, out: &mut dyn Output<O>) -> Result<()> {
         self.results.clear();
-        self.results.fill_from(batch, &mut self.function);
-        out.batch(&mut self.results)
+        self.results.fill_from(batch, &mut self.seen, &mut self.function);
+        out.batch(&mut self.results)?;
+        self.results.give_back(batch);
+        Ok(())
     }
 
     fn failed_at(&self) -> Option<usize> {
-        Some(self.results.len())
+        Some(self.seen)
     }
 }
 
@@ -32,11 +35,12 @@ impl<I, O: Send, F: FnMut(I) -> O + Send> Operator<I, O> for Map<F, O> {
 pub(crate) struct TryMap<F, O> {
     function: F,
     results: Batch<O>,
+    seen: usize,
 }
 
 impl<F, O> TryMap<F, O> {
     pub(crate) fn new(function: F) -> TryMap<F, O> {
-        TryMap { function, results: Batch::new() }
+        TryMap { function, results: Batch::new(), seen: 0 }
     }
 }
 
@@ -48,23 +52,23 @@ where
 {
     fn process(&mut self, batch: &mut Batch<I>, out: &mut dyn Output<O>) -> Result<()> {
         self.results.clear();
-        let mut failure = None;
-        let function = &mut self.function;
-        self.results.extend_untimed(batch.drain().map_while(|record| match function(record) {
+        let (function, mut failure) = (&mut self.function, None);
+        self.results.fill_while(batch, &mut self.seen, |record| match function(record) {
             Ok(result) => Some(result),
             Err(error) => {
                 failure = Some(Error::user(error));
                 None
             }
-        }));
+        });
         if let Some(error) = failure {
             return Err(error);
         }
-        self.results.take_header(batch);
-        out.batch(&mut self.results)
+        out.batch(&mut self.results)?;
+        self.results.give_back(batch);
+        Ok(())
     }
 
     fn failed_at(&self) -> Option<usize> {
-        Some(self.results.len())
+        Some(self.seen)
     }
 }

@@ -53,14 +53,14 @@ pub(crate) struct PlannedEdge {
 
 impl Plan {
     /// Plans a graph.
-    pub(crate) fn new(job: &str, graph: &mut Graph, default_parallelism: usize) -> Result<Plan> {
-        let mut errors = std::mem::take(&mut graph.errors);
+    pub(crate) fn new(job: &str, graph: &Graph, default_parallelism: usize) -> Result<Plan> {
+        let mut errors = graph.errors.clone();
         let mut nodes = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
             let planned = PlannedNode {
                 kind: node.kind,
-                name: node.name.clone().unwrap_or_else(|| node.kind.to_owned()),
-                uid: node.uid.clone().unwrap_or_else(|| format!("{}-{}", node.kind, index + 1)),
+                name: node.name().to_owned(),
+                uid: node.uid(NodeId(index)),
                 detail: node.detail.clone(),
                 parallelism: node.fixed_parallelism.or(node.parallelism).unwrap_or(default_parallelism),
                 chain: 0,
@@ -101,10 +101,6 @@ impl Plan {
 
     pub(crate) fn edges_from(&self, node: NodeId) -> impl Iterator<Item = &PlannedEdge> {
         self.edges.iter().filter(move |e| e.from == node)
-    }
-
-    pub(crate) fn edges_to(&self, node: NodeId) -> impl Iterator<Item = &PlannedEdge> {
-        self.edges.iter().filter(move |e| e.to == node)
     }
 }
 

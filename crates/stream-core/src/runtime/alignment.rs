@@ -123,14 +123,15 @@ impl WatermarkMerge {
         self.decide()
     }
 
-    /// An ended channel holds nobody back.
-    pub(crate) fn end(&mut self, channel: usize) -> Merged {
-        self.channels[channel].watermark = Timestamp::MAX;
-        self.decide()
-    }
-
+    /// A channel at the end of time holds nobody back, but it must not carry the whole there while another one is only
+    /// idle: that one may still bring records, and all of them would be late.
     fn decide(&mut self) -> Merged {
-        match self.channels.iter().filter(|c| !c.idle).map(|c| c.watermark).min() {
+        let open = self.channels.iter().filter(|c| c.watermark < Timestamp::MAX);
+        let slowest = match open.clone().count() {
+            0 => Some(Timestamp::MAX),
+            _ => open.filter(|c| !c.idle).map(|c| c.watermark).min(),
+        };
+        match slowest {
             None if self.idle => Merged::Nothing,
             None => {
                 self.idle = true;
@@ -176,6 +177,17 @@ mod tests {
         assert_eq!(merge.idle(0), Merged::Idle);
         assert_eq!(merge.watermark(1, at(3)), Merged::Watermark(at(5)));
         assert_eq!(merge.watermark(1, at(9)), Merged::Watermark(at(9)));
+    }
+
+    #[test]
+    fn a_complete_channel_neither_holds_back_nor_hurries_an_idle_one() {
+        let at = Timestamp::from_millis;
+        let mut merge = WatermarkMerge::new(2);
+        assert_eq!(merge.watermark(0, Timestamp::MAX), Merged::Nothing);
+        assert_eq!(merge.watermark(1, at(7)), Merged::Watermark(at(7)));
+        assert_eq!(merge.idle(1), Merged::Idle);
+        assert_eq!(merge.watermark(1, at(9)), Merged::Watermark(at(9)));
+        assert_eq!(merge.watermark(1, Timestamp::MAX), Merged::Watermark(Timestamp::MAX));
     }
 
     proptest! {

@@ -12,7 +12,7 @@
 //! One epoch is under way at a time. A subtask that has ended has reported epoch `u64::MAX`, which is
 //! after every other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -122,10 +122,17 @@ pub(crate) struct Epochs {
     completed: u64,
 }
 
+/// What one source subtask has reported and no completed epoch has used up, oldest first: at most the
+/// epoch under way and the end. Both are needed, because a source may end while the records before the
+/// barrier are still being flushed, and then its last positions are not yet safe.
 #[derive(Default)]
-struct Source {
-    epoch: u64,
-    positions: Vec<SplitPosition>,
+struct Source(VecDeque<(u64, Vec<SplitPosition>)>);
+
+impl Source {
+    /// The positions at the barrier of `epoch`, or at the end for a source that has ended before it.
+    fn at(&self, epoch: u64) -> Option<&[SplitPosition]> {
+        self.0.iter().find(|(reported, _)| *reported >= epoch).map(|(_, positions)| positions.as_slice())
+    }
 }
 
 /// An epoch all of whose records are safe in every sink.
@@ -155,7 +162,7 @@ impl Epochs {
     }
 
     pub(crate) fn positions(&mut self, uid: String, subtask: usize, epoch: u64, positions: Vec<SplitPosition>) {
-        self.sources.insert((uid, subtask), Source { epoch, positions });
+        self.sources.entry((uid, subtask)).or_default().0.push_back((epoch, positions));
     }
 
     pub(crate) fn flushed(&mut self, uid: String, subtask: usize, epoch: u64) {
@@ -164,26 +171,38 @@ impl Epochs {
 
     /// The epoch under way, once every source has reported and every sink has flushed it.
     pub(crate) fn complete(&mut self) -> Option<CompletedEpoch> {
-        (self.current > self.completed && self.reached(self.current)).then(|| self.close(self.current))
+        (self.current > self.completed && self.reached(self.current)).then(|| self.close())
     }
 
     /// The last epoch, once everything has ended.
     pub(crate) fn finish(&mut self) -> Option<CompletedEpoch> {
-        self.reached(u64::MAX).then(|| self.close(self.current + 1))
+        self.reached(u64::MAX).then(|| {
+            self.current = self.completed + 1;
+            let positions = self.positions_at(u64::MAX);
+            self.completed = self.current;
+            CompletedEpoch { epoch: self.current, positions }
+        })
     }
 
     fn reached(&self, epoch: u64) -> bool {
-        self.sources.values().all(|s| s.epoch >= epoch) && self.sinks.values().all(|s| *s >= epoch)
+        self.sources.values().all(|s| s.at(epoch).is_some()) && self.sinks.values().all(|s| *s >= epoch)
     }
 
-    fn close(&mut self, epoch: u64) -> CompletedEpoch {
-        self.current = epoch;
-        self.completed = epoch;
+    fn close(&mut self) -> CompletedEpoch {
+        let positions = self.positions_at(self.current);
+        self.completed = self.current;
+        for Source(reports) in self.sources.values_mut() {
+            reports.retain(|(epoch, _)| *epoch > self.completed);
+        }
+        CompletedEpoch { epoch: self.completed, positions }
+    }
+
+    fn positions_at(&self, epoch: u64) -> BTreeMap<String, Vec<SplitPosition>> {
         let mut positions: BTreeMap<String, Vec<SplitPosition>> = BTreeMap::new();
         for ((uid, _), source) in &self.sources {
-            positions.entry(uid.clone()).or_default().extend(source.positions.iter().cloned());
+            positions.entry(uid.clone()).or_default().extend_from_slice(source.at(epoch).unwrap_or_default());
         }
-        CompletedEpoch { epoch, positions }
+        positions
     }
 }
 
@@ -216,6 +235,21 @@ mod tests {
         assert_eq!((completed.epoch, &completed.positions["src"]), (1, &at(7)));
         assert_eq!(epochs.complete(), None, "only once");
         assert_eq!(epochs.start(), Some(2));
+    }
+
+    #[test]
+    fn a_source_that_ends_while_sinks_flush_is_committed_at_the_barrier_only() {
+        let mut epochs = epochs();
+        assert_eq!(epochs.start(), Some(1));
+        epochs.positions("src".into(), 0, 1, at(7));
+        epochs.flushed("snk".into(), 0, 1);
+        // What was read from 7 to 9 is on its way to the sinks when the first epoch completes.
+        epochs.positions("src".into(), 0, u64::MAX, at(9));
+        epochs.flushed("snk".into(), 1, 1);
+        assert_eq!(epochs.complete().map(|c| c.positions["src"].clone()), Some(at(7)));
+        epochs.flushed("snk".into(), 0, u64::MAX);
+        epochs.flushed("snk".into(), 1, u64::MAX);
+        assert_eq!(epochs.finish().map(|c| (c.epoch, c.positions["src"].clone())), Some((2, at(9))));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //!
 //! A channel is bounded in bytes: the sender asks for room before its subtask takes input, so at most one
 //! batch goes over the limit. Control events are always accepted. They are few: one barrier is under way at
-//! a time, a newer watermark replaces an older one at the end of the queue, and there is one end.
+//! a time, a newer watermark replaces what the end of the queue says about time, and there is one end.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,6 +56,11 @@ impl<T> Channel<T> {
     }
 }
 
+/// What a batch takes of a channel's capacity. Its own size counts too, or records without a size would be unbounded.
+fn charge<T>(batch: &Batch<T>) -> usize {
+    batch.bytes() + size_of::<Batch<T>>()
+}
+
 /// The sending end of a channel.
 pub(crate) struct Sender<T>(Arc<Channel<T>>);
 
@@ -80,7 +85,7 @@ impl<T> Sender<T> {
         if batch.is_empty() {
             return;
         }
-        self.0.bytes.fetch_add(batch.bytes(), Ordering::AcqRel);
+        self.0.bytes.fetch_add(charge(batch), Ordering::AcqRel);
         let mut state = self.0.lock();
         let empty = state.free.pop().unwrap_or_default();
         state.queue.push_back(Event::Batch(std::mem::replace(batch, empty)));
@@ -90,11 +95,15 @@ impl<T> Sender<T> {
 
     fn control(&self, event: Event<T>) {
         let mut state = self.0.lock();
-        match (state.queue.back_mut(), event) {
-            (Some(Event::Watermark(last)), Event::Watermark(new)) => *last = new,
-            (Some(Event::Idle), Event::Idle) => {}
-            (_, event) => state.queue.push_back(event),
+        let overtakes = |last: &Event<T>| match event {
+            Event::Watermark(_) => matches!(last, Event::Watermark(_) | Event::Idle),
+            Event::Idle => matches!(last, Event::Idle),
+            Event::Batch(_) | Event::Barrier(_) | Event::End => false,
+        };
+        while state.queue.back().is_some_and(overtakes) {
+            state.queue.pop_back();
         }
+        state.queue.push_back(event);
         drop(state);
         self.0.receiver.wake();
     }
@@ -104,7 +113,7 @@ impl<T> Receiver<T> {
     pub(crate) fn receive(&self) -> Option<Event<T>> {
         let event = self.0.lock().queue.pop_front()?;
         if let Event::Batch(batch) = &event {
-            let bytes = batch.bytes();
+            let bytes = charge(batch);
             let before = self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
             if before >= self.0.capacity && before - bytes < self.0.capacity {
                 self.0.sender.wake();
@@ -166,6 +175,10 @@ pub fn even_split(records: usize, sizes: &mut [usize], cursor: &mut usize) {
 
 impl<T: Send> Output<T> for ExchangeWriter<T> {
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        // Streams with and without event time can meet in a union; a batch is either one or the other.
+        if self.buffers.iter().any(|buffer| buffer.differs_in_time(batch)) {
+            self.flush_buffers();
+        }
         if self.senders.len() == 1 {
             self.buffers[0].append(batch);
         } else {
@@ -279,6 +292,59 @@ mod tests {
         }
         assert!(matches!(receiver.receive(), Some(Event::Watermark(at)) if at.as_millis() == 99));
         assert!(receiver.receive().is_none());
+    }
+
+    #[test]
+    fn watermarks_and_idleness_do_not_pile_up_either() {
+        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        for ms in 0..100 {
+            sender.control(Event::Watermark(Timestamp::from_millis(ms)));
+            sender.control(Event::Idle);
+            sender.control(Event::Idle);
+        }
+        assert!(matches!(receiver.receive(), Some(Event::Watermark(at)) if at.as_millis() == 99));
+        assert!(matches!(receiver.receive(), Some(Event::Idle)));
+        assert!(receiver.receive().is_none());
+    }
+
+    #[test]
+    fn records_without_size_take_room_too() {
+        let (sender, _receiver) = channel::<()>(1, Waker::new(), Waker::new());
+        sender.send(&mut Batch::from_iter([(), ()]));
+        assert!(!sender.room());
+    }
+
+    #[test]
+    fn a_blocked_sender_is_woken_when_room_comes_back() {
+        let waker = Waker::new();
+        let (sender, receiver) = channel::<u64>(1, waker.clone(), Waker::new());
+        sender.send(&mut Batch::from_iter([1]));
+        sender.send(&mut Batch::from_iter([2]));
+        receiver.receive();
+        assert!(!sender.room(), "the second batch is still over the limit");
+        receiver.receive();
+        assert!(sender.room());
+        // Would sleep far beyond any test's patience without the wake.
+        waker.park(std::time::Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn records_with_and_without_time_never_share_a_batch() {
+        let (sender, receiver) = channel::<u64>(1 << 20, Waker::new(), Waker::new());
+        let mut writer = ExchangeWriter::new(vec![sender]);
+        let mut timed = Batch::new();
+        timed.push_at(1, Timestamp::from_millis(5));
+        writer.batch(&mut Batch::from_iter([0])).expect("room");
+        writer.batch(&mut timed).expect("room");
+        writer.batch(&mut Batch::from_iter([2])).expect("room");
+        writer.flush().expect("room");
+        let batches: Vec<(u64, usize)> = std::iter::from_fn(|| receiver.receive())
+            .map(|event| match event {
+                Event::Batch(batch) => (batch.records()[0], batch.timestamps().len()),
+                _ => panic!("only batches were sent"),
+            })
+            .collect();
+        assert_eq!(batches, [(0, 0), (1, 1), (2, 0)]);
     }
 
     proptest! {

@@ -6,7 +6,8 @@
 //! 4. When every thread has ended, the final positions are committed and the result is handed over.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 pub struct JobHandle {
     name: Arc<str>,
     control: Arc<Control>,
-    result: Arc<std::sync::Mutex<Option<JoinHandle<Result<JobReport>>>>>,
+    finished: Arc<AtomicBool>,
+    result: Arc<Mutex<Option<JoinHandle<Result<JobReport>>>>>,
 }
 
 /// What a finished job has done.
@@ -68,18 +70,20 @@ impl JobHandle {
     /// # Errors
     /// The first error that stopped the job; `Internal` if somebody has already waited for it.
     pub fn wait(&self) -> Result<JobReport> {
-        let thread = self.result.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let thread = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
         match thread.map(JoinHandle::join) {
             Some(Ok(result)) => result,
             Some(Err(_)) => Err(Error::internal("the job's thread panicked")),
-            None => Err(Error::internal(format!("the result of job `{}` was already taken", self.name))),
+            None => {
+                let error = Error::internal(format!("the result of job `{}` was already taken", self.name));
+                Err(error.with_hint("call wait on one clone of the handle only"))
+            }
         }
     }
 
     /// Whether the job has ended.
     pub fn is_finished(&self) -> bool {
-        let result = self.result.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        result.as_ref().is_none_or(JoinHandle::is_finished)
+        self.finished.load(Ordering::Acquire)
     }
 }
 
@@ -87,17 +91,30 @@ impl JobHandle {
 pub(crate) fn start(plan: Plan, graph: Graph, exchange_bytes: usize) -> Result<JobHandle> {
     let control = Arc::new(Control::default());
     let name: Arc<str> = plan.job.as_str().into();
-    let shared = control.clone();
+    let finished = Arc::new(AtomicBool::new(false));
+    let (shared, over) = (control.clone(), finished.clone());
     let thread = thread::spawn(&format!("{name}-coordinator"), move || {
-        let mut job = Job::new(plan, graph, shared, exchange_bytes);
-        let result = job.open().and_then(|()| job.run());
-        if result.is_err() {
-            job.control.abort();
-        }
-        job.join();
+        let result = coordinate(Job::new(plan, graph, shared, exchange_bytes));
+        over.store(true, Ordering::Release);
         result
     })?;
-    Ok(JobHandle { name, control, result: Arc::new(std::sync::Mutex::new(Some(thread))) })
+    Ok(JobHandle { name, control, finished, result: Arc::new(Mutex::new(Some(thread))) })
+}
+
+/// Everything the job's thread does. The threads have ended and user objects are dropped when it returns.
+fn coordinate(mut job: Job) -> Result<JobReport> {
+    let control = job.control.clone();
+    let result = guard(|| job.open().and_then(|()| job.run()));
+    if result.is_err() {
+        control.abort();
+    }
+    job.join();
+    // Dropping sources, sinks and committers runs user code.
+    let dropped = guard(|| {
+        drop(job);
+        Ok(())
+    });
+    result.and_then(|report| dropped.map(|()| report))
 }
 
 /// Subtasks of one slot, driven by one thread.
@@ -117,8 +134,10 @@ struct Job {
     reporter: Arc<Reporter>,
     reports: mpsc::Receiver<Report>,
     epochs: Epochs,
-    committers: BTreeMap<String, Box<dyn Committer>>,
+    committers: Vec<(OperatorContext, Box<dyn Committer>)>,
     clock: SystemClock,
+    /// Wakes the coordinator when it waits for its next try of the final commit.
+    waker: Waker,
 }
 
 /// The channel ends that wait for their subtasks: senders by (edge, sender), receivers by (edge, receiver).
@@ -142,16 +161,26 @@ impl Job {
             reporter: Arc::new(Reporter::new(sender)),
             reports,
             epochs: Epochs::default(),
-            committers: BTreeMap::new(),
+            committers: Vec::new(),
             clock: SystemClock::new(),
+            waker: Waker::new(),
         }
     }
 
     /// Opens sources, builds all subtasks and starts the threads.
     fn open(&mut self) -> Result<()> {
-        for slot in &self.slots {
-            self.control.add_waker(slot.waker.clone());
+        for waker in self.slots.iter().map(|s| &s.waker).chain([&self.waker]) {
+            self.control.add_waker(waker.clone());
         }
+        let opened = self.build_all();
+        if self.control.is_aborting() {
+            // What gave up because of that is no news of its own.
+            return Err(self.aborted());
+        }
+        opened.and_then(|()| self.start_threads())
+    }
+
+    fn build_all(&mut self) -> Result<()> {
         let mut exchanges = self.build_exchanges();
         // Sinks open before sources, receivers before senders: a chain is built when all it feeds exists.
         for chain in (0..self.plan.chains.len()).rev() {
@@ -170,7 +199,7 @@ impl Job {
                 self.open_source(head, &mut exchanges)?;
             }
         }
-        self.start_threads()
+        Ok(())
     }
 
     fn context(&self, node: NodeId, subtask: usize) -> LinkContext {
@@ -235,11 +264,7 @@ impl Job {
         }
         let name = &self.plan.node(node).name;
         match (receivers.len(), self.graph.nodes[node.0].tee) {
-            (0, _) => {
-                let message = format!("nothing reads the output of `{name}`");
-                Err(Error::new(ErrorKind::Config, message)
-                    .with_hint("end the stream in a sink, for instance .for_each(|_| {})"))
-            }
+            (0, _) => Err(Error::internal(format!("nothing reads the output of `{name}`"))),
             (1, _) => Ok(receivers.remove(0)),
             (_, Some(tee)) => Ok(tee(receivers)),
             (_, None) => Err(Error::internal("a stream is used twice but was never cloned")),
@@ -284,7 +309,7 @@ impl Job {
             self.slots[subtask].subtasks.push(source.subtask(context, next)?);
         }
         if let Some(committer) = committer {
-            self.committers.insert(operator.uid().to_owned(), committer);
+            self.committers.push((operator, committer));
         }
         Ok(())
     }
@@ -301,7 +326,7 @@ impl Job {
 
     /// Coordinates until every thread has ended.
     fn run(&mut self) -> Result<JobReport> {
-        let interval = self.committers.values().map(|c| c.interval()).min();
+        let interval = self.committers.iter().map(|(_, c)| c.interval()).min();
         let mut next_epoch = interval.map(|i| self.clock.monotonic() + i);
         let mut alive = self.threads.len();
         while alive > 0 {
@@ -333,16 +358,15 @@ impl Job {
 
     /// Lets every source store its positions. An outside system that is away now is tried again with the next epoch.
     fn commit(&mut self, completed: &CompletedEpoch) -> Result<()> {
-        for (uid, committer) in &mut self.committers {
-            let positions = completed.positions.get(uid).map_or(&[][..], Vec::as_slice);
-            match committer.commit(completed.epoch, positions) {
-                Ok(()) => tracing::debug!(epoch = completed.epoch, uid, "positions committed"),
+        if self.control.is_aborting() {
+            return Ok(());
+        }
+        for (operator, committer) in &mut self.committers {
+            match commit_one(operator, &mut **committer, completed) {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    tracing::warn!(
-                        epoch = completed.epoch,
-                        uid,
-                        "positions not committed, the next epoch tries again: {error}"
-                    );
+                    let (epoch, uid) = (completed.epoch, operator.uid());
+                    tracing::warn!(epoch, uid, "positions not committed, the next epoch tries again: {error}");
                 }
                 Err(error) => return Err(error),
             }
@@ -352,26 +376,28 @@ impl Job {
 
     fn finish(&mut self) -> Result<JobReport> {
         if self.control.is_aborting() {
-            return Err(Error::new(ErrorKind::User, format!("job `{}` was aborted", self.plan.job))
-                .with_hint("what was read since the last commit is read again by the next run"));
+            return Err(self.aborted());
         }
         let Some(last) = self.epochs.finish() else {
             return Err(Error::internal("the job has ended, but not every sink has flushed"));
         };
-        for (uid, committer) in &mut self.committers {
-            let positions = last.positions.get(uid).map_or(&[][..], Vec::as_slice);
-            loop {
-                match committer.commit(last.epoch, positions) {
-                    Ok(()) => break,
-                    Err(error) if error.kind() == ErrorKind::Unavailable && !self.control.is_aborting() => {
-                        tracing::warn!(uid, "final positions not committed yet: {error}");
-                        Waker::new().park(COMMIT_RETRY);
-                    }
-                    Err(error) => return Err(error),
+        for (operator, committer) in &mut self.committers {
+            while let Err(error) = commit_one(operator, &mut **committer, &last) {
+                if error.kind() != ErrorKind::Unavailable {
+                    return Err(error);
                 }
+                if self.control.is_aborting() {
+                    return Err(aborted(&self.plan.job).with_cause(error));
+                }
+                tracing::warn!(uid = operator.uid(), "final positions not committed yet: {error}");
+                self.waker.park(COMMIT_RETRY);
             }
         }
         Ok(JobReport { epochs: last.epoch })
+    }
+
+    fn aborted(&self) -> Error {
+        aborted(&self.plan.job)
     }
 
     fn join(&mut self) {
@@ -382,37 +408,57 @@ impl Job {
     }
 }
 
-/// Drives the subtasks of one slot until all are done, one step each in turn.
+fn aborted(job: &str) -> Error {
+    Error::new(ErrorKind::User, format!("job `{job}` was aborted"))
+        .with_hint("what was read since the last commit is read again by the next run")
+}
+
+fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, completed: &CompletedEpoch) -> Result<()> {
+    let positions = completed.positions.get(operator.uid()).map_or(&[][..], Vec::as_slice);
+    guard(|| committer.commit(completed.epoch, positions)).map_err(|e| e.at(|| operator.place(None)))?;
+    tracing::debug!(epoch = completed.epoch, uid = operator.uid(), "positions committed");
+    Ok(())
+}
+
+/// The body of a slot's thread. Whatever happens, the coordinator hears of the thread's end.
 fn drive(slot: Slot, control: &Control, reporter: &Reporter) {
     let Slot { waker, mut subtasks } = slot;
+    let fail = |error| {
+        reporter.send(Report::Failed(error));
+        control.abort();
+    };
+    if let Err(error) = guard(|| drive_subtasks(&mut subtasks, &waker, control)) {
+        fail(error);
+    }
+    // After the failure is known, because dropping readers and writers runs their code: it may take its time or panic.
+    if let Err(error) = guard(|| {
+        subtasks.clear();
+        Ok(())
+    }) {
+        fail(error);
+    }
+    reporter.send(Report::ThreadEnded);
+}
+
+/// Drives the subtasks of one slot until all are done, one step each in turn.
+fn drive_subtasks(subtasks: &mut Vec<Box<dyn Subtask>>, waker: &Waker, control: &Control) -> Result<()> {
     while !subtasks.is_empty() && !control.is_aborting() {
-        let mut worked = false;
-        let mut failure = None;
-        subtasks.retain_mut(|subtask| {
-            if failure.is_some() {
-                return true;
-            }
-            match guard(|| subtask.step()) {
-                Ok(Step::Done) => {
+        let (mut worked, mut index) = (false, 0);
+        while let Some(subtask) = subtasks.get_mut(index) {
+            match subtask.step()? {
+                Step::Done => {
                     worked = true;
-                    false
+                    drop(subtasks.remove(index));
                 }
-                Ok(step) => {
+                step => {
                     worked |= step == Step::Worked;
-                    true
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    true
+                    index += 1;
                 }
             }
-        });
-        if let Some(error) = failure {
-            reporter.send(Report::Failed(error));
-            control.abort();
-        } else if !worked {
+        }
+        if !worked {
             waker.park(MAX_SLEEP);
         }
     }
-    reporter.send(Report::ThreadEnded);
+    Ok(())
 }

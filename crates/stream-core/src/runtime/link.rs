@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Barrier, Operator, OperatorContext, Output};
+use crate::position::Origin;
 use crate::runtime::coordinator::{Control, Reporter};
 use crate::sink::SinkWriter;
 use crate::thread::Waker;
@@ -63,11 +64,22 @@ fn panicked(panic: &(dyn Any + Send)) -> Error {
         .with_hint("the line that panicked is in the message on standard error; set RUST_BACKTRACE=1 for the way there")
 }
 
-/// A control event that waits for pending output.
+/// A control event.
 #[derive(Clone, Copy)]
-enum Held {
+enum Event {
     Watermark(Timestamp),
     End,
+}
+
+/// A control event that waits for pending output; there is one at most, because the subtask takes nothing new before
+/// [`Link::resume`] has found everything clear.
+#[derive(Clone, Copy)]
+enum Held {
+    Nothing,
+    /// The operator has not been told yet.
+    Before(Event),
+    /// The operator has been told, what follows it in the chain has not.
+    After(Event),
 }
 
 /// One operator in its chain.
@@ -75,7 +87,9 @@ pub(crate) struct OperatorLink<I, P, O> {
     operator: P,
     context: OperatorContext,
     next: Box<dyn Link<O>>,
-    held: Option<Held>,
+    held: Held,
+    /// Where the pending output comes from, and how many records that were.
+    origin: (Origin, usize),
     input: PhantomData<fn(I)>,
 }
 
@@ -85,7 +99,8 @@ where
     P: Operator<I, O>,
 {
     pub(crate) fn new(operator: P, context: OperatorContext, next: Box<dyn Link<O>>) -> OperatorLink<I, P, O> {
-        OperatorLink { operator, context, next, held: None, input: PhantomData }
+        let origin = (Origin::new(), 0);
+        OperatorLink { operator, context, next, held: Held::Nothing, origin, input: PhantomData }
     }
 
     fn guarded<R>(&mut self, body: impl FnOnce(&mut P, &mut dyn Link<O>) -> Result<R>) -> Result<R> {
@@ -93,19 +108,33 @@ where
         guard(|| body(operator, next)).map_err(|e| e.at(|| self.context.place(None)))
     }
 
-    /// Passes `event` on, after what the operator still has pending.
-    fn pass(&mut self, event: Held) -> Result<()> {
+    /// Tells the operator of `event`, then what follows it, each after what is pending.
+    fn tell(&mut self, event: Event) -> Result<()> {
         if self.operator.pending() {
-            self.held = Some(event);
+            self.held = Held::Before(event);
             return Ok(());
         }
-        self.forward(event)
+        let event = match event {
+            Event::Watermark(watermark) => {
+                self.guarded(|operator, next| operator.watermark(watermark, next))?.map(Event::Watermark)
+            }
+            Event::End => self.guarded(|operator, next| operator.end(next)).map(|()| Some(Event::End))?,
+        };
+        self.origin.0.clear();
+        match event {
+            Some(event) if self.operator.pending() => {
+                self.held = Held::After(event);
+                Ok(())
+            }
+            Some(event) => self.forward(event),
+            None => Ok(()),
+        }
     }
 
-    fn forward(&mut self, event: Held) -> Result<()> {
+    fn forward(&mut self, event: Event) -> Result<()> {
         match event {
-            Held::Watermark(watermark) => self.next.watermark(watermark),
-            Held::End => self.next.end(),
+            Event::Watermark(watermark) => self.next.watermark(watermark),
+            Event::End => self.next.end(),
         }
     }
 }
@@ -119,15 +148,17 @@ where
         let records = batch.len();
         let (operator, next) = (&mut self.operator, &mut *self.next);
         guard(|| operator.process(batch, next)).map_err(|error| {
-            error.at(|| self.context.place(batch.describe_position(self.operator.failed_at(), records)))
-        })
+            error.at(|| self.context.place(batch.origin().describe(self.operator.failed_at(), records)))
+        })?;
+        if self.operator.pending() {
+            self.origin.0.clone_from(batch.origin());
+            self.origin.1 = records;
+        }
+        Ok(())
     }
 
     fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
-        match self.guarded(|operator, next| operator.watermark(watermark, next))? {
-            Some(watermark) => self.pass(Held::Watermark(watermark)),
-            None => Ok(()),
-        }
+        self.tell(Event::Watermark(watermark))
     }
 
     fn idle(&mut self) -> Result<()> {
@@ -135,12 +166,12 @@ where
     }
 
     fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        // Only comes when `resume` has just found everything clear, so there is nothing it could overtake.
         self.next.barrier(barrier)
     }
 
     fn end(&mut self) -> Result<()> {
-        self.guarded(|operator, next| operator.end(next))?;
-        self.pass(Held::End)
+        self.tell(Event::End)
     }
 }
 
@@ -158,13 +189,19 @@ where
             if !self.next.room() {
                 return Ok(Resume::Blocked);
             }
-            self.guarded(|operator, next| operator.resume(next))?;
+            let (operator, next) = (&mut self.operator, &mut *self.next);
+            guard(|| operator.resume(next)).map_err(|error| {
+                let (origin, records) = &self.origin;
+                error.at(|| self.context.place(origin.describe(self.operator.failed_at(), *records)))
+            })?;
             return Ok(Resume::More);
         }
-        match self.held.take() {
-            Some(event) => self.forward(event).map(|()| Resume::More),
-            None => Ok(Resume::Clear),
+        match std::mem::replace(&mut self.held, Held::Nothing) {
+            Held::Before(event) => self.tell(event)?,
+            Held::After(event) => self.forward(event)?,
+            Held::Nothing => return Ok(Resume::Clear),
         }
+        Ok(Resume::More)
     }
 
     fn room(&self) -> bool {
@@ -206,8 +243,7 @@ impl<T: Send> Output<T> for SinkLink<T> {
         let records = batch.len();
         let writer = &mut *self.writer;
         guard(|| writer.write(batch)).map_err(|error| {
-            let position = batch.describe_position(self.writer.failed_at(), records);
-            error.at(|| self.context.operator.place(position))
+            error.at(|| self.context.operator.place(batch.origin().describe(self.writer.failed_at(), records)))
         })
     }
 

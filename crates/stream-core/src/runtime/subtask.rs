@@ -67,7 +67,7 @@ impl<T: Send> SourceSubtask<T> {
         let epoch = self.context.control.epoch();
         if epoch > self.epoch {
             self.epoch = epoch;
-            self.report(epoch);
+            self.report(epoch)?;
             self.next.barrier(Barrier { epoch })?;
             return Ok(Step::Worked);
         }
@@ -79,7 +79,10 @@ impl<T: Send> SourceSubtask<T> {
         }
         let (reader, batch) = (&mut self.reader, &mut self.batch);
         batch.clear();
-        let poll = guard(|| reader.poll(batch)).map_err(|e| e.at(|| self.context.operator.place(None)))?;
+        let poll = guard(|| reader.poll(batch)).map_err(|error| {
+            let position = self.reader.failed_at().map(|at| format!("{} offset {}", at.split, at.next));
+            error.at(|| self.context.operator.place(position))
+        })?;
         match poll {
             Poll::Ready => {
                 self.next.batch(&mut self.batch)?;
@@ -101,17 +104,22 @@ impl<T: Send> SourceSubtask<T> {
     }
 
     fn end(&mut self) -> Result<Step> {
-        self.report(u64::MAX);
+        self.report(u64::MAX)?;
         self.next.end()?;
         self.life = Life::Ending;
         Ok(Step::Worked)
     }
 
-    fn report(&mut self, epoch: u64) {
+    fn report(&mut self, epoch: u64) -> Result<()> {
+        let (reader, operator) = (&mut self.reader, &self.context.operator);
         let mut positions = Vec::new();
-        self.reader.positions(&mut positions);
-        let operator = &self.context.operator;
+        guard(|| {
+            reader.positions(&mut positions);
+            Ok(())
+        })
+        .map_err(|e| e.at(|| operator.place(None)))?;
         self.context.reporter.positions(operator.uid(), operator.subtask(), epoch, positions);
+        Ok(())
     }
 }
 
@@ -206,13 +214,11 @@ impl<T: Send> GateSubtask<T> {
             Event::Watermark(watermark) => self.watermarks.watermark(channel, watermark),
             Event::Idle => self.watermarks.idle(channel),
             Event::End => {
-                // An ended channel may be the last one a barrier was waiting for. The end itself is passed
-                // on by the next step, after whatever that barrier has left pending.
+                // An ended channel may be the last one a barrier was waiting for. The end itself is passed on by the
+                // next step, after whatever that barrier has left pending. An end says nothing about event time: a
+                // sender that has read everything has sent its last watermark, one that was stopped never does.
                 let aligned = self.alignment.end(channel);
-                self.decided(aligned)?;
-                // The sender's own last watermark came before; an end alone says nothing about event time
-                // unless other channels go on.
-                if self.alignment.is_ended() { Merged::Nothing } else { self.watermarks.end(channel) }
+                return self.decided(aligned);
             }
         };
         match merged {
