@@ -7,10 +7,11 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
+use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result};
 
-use crate::client::client_error;
-use crate::client::consumer::ConsumerHandle;
+use crate::client::consumer::{ConsumerHandle, TopicPartition};
+use crate::client::{ClientError, client_error};
 use crate::record::Topic;
 
 /// How long an answer may take.
@@ -93,8 +94,7 @@ impl Admin {
     /// # Errors
     /// `Unavailable` if the broker does not answer.
     pub fn partitions(&self, topic: &str) -> Result<usize> {
-        let found = self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
-        Ok(found.map_or(0, |partitions| partitions.len()))
+        Ok(self.splits(topic)?.len())
     }
 
     /// For each partition, the first offset and the one after the last.
@@ -102,14 +102,8 @@ impl Admin {
     /// # Errors
     /// `Unavailable` if the broker does not answer.
     pub fn offsets(&self, topic: &str) -> Result<Vec<(i64, i64)>> {
-        let partitions =
-            self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
-        let ends = partitions.unwrap_or_default().into_iter().map(|partition| {
-            self.consumer
-                .watermarks((Topic::new(topic), partition), LIMIT)
-                .map_err(|e| client_error("can't read the log's ends", &e))
-        });
-        ends.collect()
+        let splits = self.splits(topic)?.into_iter();
+        splits.map(|split| self.ask("can't read the log's ends", |c| c.watermarks(split, LIMIT))).collect()
     }
 
     /// For each partition, the group's position.
@@ -117,9 +111,27 @@ impl Admin {
     /// # Errors
     /// `Unavailable` if the broker does not answer.
     pub fn committed(&self, topic: &str) -> Result<Vec<Option<i64>>> {
-        let partitions =
-            self.consumer.partitions(topic, LIMIT).map_err(|e| client_error("can't read the topic", &e))?;
-        let splits: Vec<_> = partitions.unwrap_or_default().into_iter().map(|p| (Topic::new(topic), p)).collect();
-        self.consumer.committed(&splits, LIMIT).map_err(|e| client_error("can't read the group's positions", &e))
+        let splits = self.splits(topic)?;
+        self.ask("can't read the group's positions", |c| c.committed(&splits, LIMIT))
+    }
+
+    fn splits(&self, topic: &str) -> Result<Vec<TopicPartition>> {
+        let partitions = self.ask("can't read the topic", |c| c.partitions(topic, LIMIT))?;
+        Ok(partitions.unwrap_or_default().into_iter().map(|p| (Topic::new(topic), p)).collect())
+    }
+
+    /// Asks again while the answer is one that passes: a topic that was just created has no leader for a moment.
+    fn ask<R>(&self, what: &str, question: impl Fn(&ConsumerHandle) -> Result<R, ClientError>) -> Result<R> {
+        let clock = SystemClock::new();
+        loop {
+            let error = match question(&self.consumer) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => client_error(what, &error),
+            };
+            if error.kind() != ErrorKind::Unavailable || clock.monotonic() >= LIMIT {
+                return Err(error);
+            }
+            stream_core::thread::Waker::new().park(Duration::from_millis(50));
+        }
     }
 }

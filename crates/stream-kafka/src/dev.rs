@@ -5,16 +5,23 @@
 //! So whatever it can't do honestly is refused, with the way to a real broker.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stream_core::{Error, ErrorKind, Result};
+
+use crate::record::Topic;
 
 /// The word that stands for the dev broker.
 const DEV: &str = "dev";
 
 const HINT: &str = "`cargo xtask kafka up` starts a real Kafka on 127.0.0.1:19092";
 
-/// How many bytes a job may write to it: below what it keeps per partition.
+/// How many bytes may be written to a topic: below what it keeps per partition, should all go to one.
 const MAX_BYTES: usize = 4 << 20;
+
+/// What a record takes besides its own bytes, if it is alone in its batch.
+const ENVELOPE: usize = 80;
 
 /// Whether these settings mean the dev broker.
 pub(crate) fn is_dev(client: &BTreeMap<String, String>) -> bool {
@@ -40,13 +47,25 @@ pub(crate) fn resolve(client: &mut BTreeMap<String, String>, topics: &[String]) 
     Ok("dev".to_owned())
 }
 
-/// Refuses more than the dev broker keeps.
-pub(crate) fn check_volume(bytes: usize) -> Result<()> {
-    if bytes <= MAX_BYTES {
-        return Ok(());
+/// How much was written to one topic of the dev broker, by all jobs of this process.
+#[derive(Clone, Default)]
+pub(crate) struct Volume(Arc<AtomicUsize>);
+
+impl Volume {
+    pub(crate) fn of(topic: Topic) -> Volume {
+        static VOLUMES: Mutex<BTreeMap<Topic, Volume>> = Mutex::new(BTreeMap::new());
+        VOLUMES.lock().unwrap_or_else(PoisonError::into_inner).entry(topic).or_default().clone()
     }
-    let message = "the dev broker keeps 5 MiB per partition and drops the oldest: 4 MiB is all a job may write to it";
-    Err(Error::new(ErrorKind::Config, message).with_hint(HINT))
+
+    /// Counts a record; refuses more than the dev broker keeps.
+    pub(crate) fn add(&self, bytes: usize) -> Result<()> {
+        let written = self.0.fetch_add(bytes + ENVELOPE, Ordering::Relaxed) + bytes + ENVELOPE;
+        if written <= MAX_BYTES {
+            return Ok(());
+        }
+        let message = "the dev broker keeps 5 MiB per partition and drops the oldest: 4 MiB is all it takes per topic";
+        Err(Error::new(ErrorKind::Config, message).with_hint(HINT))
+    }
 }
 
 #[cfg(feature = "dev-broker")]

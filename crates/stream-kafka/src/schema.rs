@@ -287,6 +287,12 @@ impl ProducerRecord {
         self.has_key.then_some(&*self.key)
     }
 
+    /// How many bytes it holds.
+    pub(crate) fn bytes(&self) -> usize {
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len));
+        self.value.len() + self.key.len() + headers.sum::<usize>()
+    }
+
     /// The headers.
     pub fn headers(&self) -> &Headers {
         &self.headers

@@ -14,6 +14,13 @@ pub(crate) const TRY: Duration = Duration::from_millis(1_000);
 /// How often the wait is mentioned again.
 const REPEAT: Duration = Duration::from_secs(5);
 
+/// How long to wait, and the key that says so.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    pub(crate) time: Duration,
+    pub(crate) key: &'static str,
+}
+
 /// Repeats `probe` until it succeeds, for at most `limit`; says within 2 s what it is waiting for.
 ///
 /// # Errors
@@ -21,7 +28,7 @@ const REPEAT: Duration = Duration::from_secs(5);
 pub(crate) fn wait_for<R>(
     what: &str,
     brokers: &str,
-    limit: Duration,
+    limit: Limit,
     stopping: &dyn Fn() -> bool,
     trouble: &dyn Fn() -> Option<String>,
     mut probe: impl FnMut() -> Result<R, ClientError>,
@@ -55,9 +62,9 @@ pub(crate) fn wait_for<R>(
                 format!("stopped while waiting for broker {brokers}: {why}"),
             ));
         }
-        if elapsed >= limit {
-            let message = format!("{what}: broker {brokers} did not answer within {limit:?}: {why}");
-            let hint = "check bootstrap.servers and that the broker runs; default.api.timeout.ms sets how long to wait";
+        if elapsed >= limit.time {
+            let message = format!("{what}: broker {brokers} did not answer within {:?}: {why}", limit.time);
+            let hint = format!("check bootstrap.servers and that the broker runs; {} sets how long to wait", limit.key);
             return Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint));
         }
         if elapsed >= next_word {

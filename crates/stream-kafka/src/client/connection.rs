@@ -44,17 +44,23 @@ fn shorten(line: &str) -> String {
     line.replace("/bootstrap", "")
 }
 
+fn is_serious(level: RDKafkaLogLevel) -> bool {
+    use RDKafkaLogLevel::{Alert, Critical, Emerg, Error};
+    matches!(level, Emerg | Alert | Critical | Error)
+}
+
 impl ClientContext for Connection {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         match level {
             // A broker that can't be reached is repeated many times a minute; whoever waits for it says so.
             _ if fac == "FAIL" || fac == "ERROR" => {
                 tracing::debug!(target: "stream_kafka::client", fac, "{message}");
-                if fac == "FAIL" {
+                // An idle connection that a broker has closed is no trouble, and is logged at a lower level.
+                if fac == "FAIL" && is_serious(level) {
                     self.note(shorten(message));
                 }
             }
-            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+            level if is_serious(level) => {
                 tracing::error!(target: "stream_kafka::client", fac, "{message}");
             }
             RDKafkaLogLevel::Warning => tracing::warn!(target: "stream_kafka::client", fac, "{message}"),

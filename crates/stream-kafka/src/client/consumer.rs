@@ -157,7 +157,8 @@ pub(super) fn creation_error(error: &KafkaError) -> Error {
         KafkaError::ClientCreation(reason) => format!("the Kafka client can't be created: {reason}"),
         other => format!("the Kafka client can't be created: {:?}", other.rdkafka_error_code()),
     };
-    Error::new(stream_core::ErrorKind::Config, message).with_hint("see docs/kafka-keys.md for what each key becomes")
+    Error::new(stream_core::ErrorKind::Config, message)
+        .with_hint("see docs/src/kafka-keys.md for what each key becomes")
 }
 
 /// An owned reference to a librdkafka queue.
@@ -188,15 +189,30 @@ pub(crate) struct Lane {
     queue: Queue,
     /// What librdkafka calls when the queue stops being empty; owned here, freed after it was unhooked.
     waker: NonNull<Waker>,
-    messages: Vec<*mut rd::rd_kafka_message_t>,
-    /// The topic of the message before, by librdkafka's pointer: messages come in runs.
-    last_topic: (*mut rd::rd_kafka_topic_t, Topic),
+    /// Empty but for its room, except within `fetch`.
+    messages: Vec<Message>,
+    last_topic: LastTopic,
     handle: ConsumerHandle,
 }
 
-// SAFETY: the pointers in `messages` are only set within `fetch`, and `last_topic.0` is only compared;
-// `waker` points to a `Waker`, which is Send and Sync.
+// SAFETY: `messages` is empty between two calls of `fetch`, the pointer in `last_topic` is only compared; `waker`
+// points to a `Waker`, which is Send and Sync.
 unsafe impl Send for Lane {}
+
+/// A message that is ours to destroy. One left over would keep the handle from ever being closed.
+#[repr(transparent)]
+struct Message(NonNull<rd::rd_kafka_message_t>);
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: each message is owned by one value, so it is destroyed once.
+        unsafe { rd::rd_kafka_message_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// The topic of the message before, by librdkafka's pointer: messages come in runs. The pointer stays good, because
+/// the assignment, which never changes, holds the topics of all its partitions.
+struct LastTopic(*mut rd::rd_kafka_topic_t, Topic);
 
 unsafe extern "C" fn wake(_client: *mut rd::rd_kafka_t, waker: *mut c_void) {
     // SAFETY: `Lane` keeps the waker alive until it has unhooked this callback.
@@ -215,7 +231,7 @@ impl Lane {
             queue,
             waker,
             messages: Vec::with_capacity(FETCH),
-            last_topic: (std::ptr::null_mut(), Topic::EMPTY),
+            last_topic: LastTopic(std::ptr::null_mut(), Topic::EMPTY),
             handle,
         }
     }
@@ -227,36 +243,36 @@ impl Lane {
 
     /// Lends out what has been fetched, at most one batch; never waits. Stops at the first error of `each`.
     pub(crate) fn fetch(&mut self, mut each: impl FnMut(Fetched<'_>) -> Result<()>) -> Result<usize> {
-        // SAFETY: `messages` has room for FETCH pointers, and that many at most are written.
-        let taken =
-            unsafe { rd::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), 0, self.messages.as_mut_ptr(), FETCH) };
-        let taken = usize::try_from(taken).unwrap_or(0);
-        let mut result = Ok(());
-        for i in 0..taken {
-            // SAFETY: librdkafka has written `taken` valid message pointers, which are ours to destroy.
-            let message = unsafe { *self.messages.as_ptr().add(i) };
-            if result.is_ok() {
-                // SAFETY: as above; the borrow ends before the message is destroyed below.
-                let borrowed = unsafe { &*message };
-                result = each(self.read(borrowed));
-            }
-            // SAFETY: each message is destroyed once.
-            unsafe { rd::rd_kafka_message_destroy(message) };
+        // SAFETY: `messages` is empty and has room for FETCH pointers; that many at most are written, none of them
+        // null, and `Message` is such a pointer.
+        let taken = unsafe {
+            let room = self.messages.as_mut_ptr().cast();
+            let taken = rd::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), 0, room, FETCH);
+            let taken = usize::try_from(taken).unwrap_or(0);
+            self.messages.set_len(taken);
+            taken
+        };
+        // Leaving early, by an error or by a panic of `each`, destroys the rest.
+        for message in self.messages.drain(..) {
+            // SAFETY: a live message, borrowed until it is destroyed at the end of this turn.
+            each(self.last_topic.read(unsafe { message.0.as_ref() }))?;
         }
-        result.map(|()| taken)
+        Ok(taken)
     }
+}
 
-    fn topic(&mut self, raw: *mut rd::rd_kafka_topic_t) -> Topic {
-        if self.last_topic.0 != raw {
+impl LastTopic {
+    fn of(&mut self, raw: *mut rd::rd_kafka_topic_t) -> Topic {
+        if self.0 != raw {
             // SAFETY: the topic handle of a live message; its name is NUL-terminated and lives as long as it.
             let name = unsafe { CStr::from_ptr(rd::rd_kafka_topic_name(raw)) };
-            self.last_topic = (raw, Topic::new(&name.to_string_lossy()));
+            *self = LastTopic(raw, Topic::new(&name.to_string_lossy()));
         }
-        self.last_topic.1
+        self.1
     }
 
     fn read<'a>(&mut self, message: &'a rd::rd_kafka_message_t) -> Fetched<'a> {
-        let split = (!message.rkt.is_null()).then(|| (self.topic(message.rkt), message.partition));
+        let split = (!message.rkt.is_null()).then(|| (self.of(message.rkt), message.partition));
         match (message.err, split) {
             (RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR, Some((topic, partition))) => {
                 let mut kind = rd::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;

@@ -3,8 +3,9 @@
 //! | field | who | why it is safe |
 //! | --- | --- | --- |
 //! | librdkafka's queue | any subtask produces; the thread flushes and serves events | librdkafka's handles are thread-safe |
-//! | `flush` | subtasks ask and look, the thread answers | one mutex, taken once per barrier and subtask |
-//! | `waiting` | subtasks add themselves when there is no room, the thread wakes them | as above |
+//! | `state` | subtasks arrive and look, the thread answers | one mutex, taken for moments, once or twice per batch |
+//! | `waiting` in it | a subtask without room or in a flush sets it, the thread wakes them all | as above |
+//! | `failed` | the thread sets it once, subtasks look before every batch | atomic; the reason is in `state` |
 //!
 //! A barrier is flushed once for all subtasks: the one that arrives last starts it. Until it is done no subtask
 //! adds records, so "the queue is empty" means that everything before the barrier was acknowledged.
@@ -52,23 +53,29 @@ pub(crate) struct ProducerHandle {
 struct Shared {
     producer: BaseProducer<Connection>,
     capacity: usize,
+    /// Nothing was promised: a lost record is worth a line, not the job.
+    lossy: bool,
     state: Mutex<State>,
     closing: AtomicBool,
+    /// Whether `state` holds a failure.
+    failed: AtomicBool,
     /// Wakes the thread.
     waker: Waker,
 }
 
 #[derive(Default)]
 struct State {
-    /// Subtasks that take part in a flush.
+    /// Subtasks that take part in a flush: those that joined and have not left.
     members: usize,
+    /// Wakes them.
+    wakers: Vec<Waker>,
     /// Subtasks that have reached the end of the round.
     arrived: usize,
     /// Rounds started and rounds done.
     round: u64,
     flushed: u64,
-    /// Subtasks to wake when a flush is done or there is room.
-    waiting: Vec<Waker>,
+    /// Whether a subtask waits for a flush or for room.
+    waiting: bool,
     failure: Option<Failure>,
 }
 
@@ -78,6 +85,16 @@ struct Failure {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+}
+
+impl Failure {
+    fn error(&self) -> Error {
+        let error = Error::new(self.kind, self.message.clone());
+        match &self.hint {
+            Some(hint) => error.with_hint(hint.clone()),
+            None => error,
+        }
+    }
 }
 
 impl Shared {
@@ -101,13 +118,16 @@ impl Shared {
             message: error.message().to_owned(),
             hint: error.hint().map(str::to_owned),
         });
+        self.failed.store(true, Ordering::Release);
     }
 
     /// Serves events, turns delivery failures into the sink's failure.
     fn serve(&self) {
         self.producer.poll(Duration::ZERO);
-        if let Some(error) = self.producer.context().take_delivery_failure() {
-            self.fail(&error);
+        match self.producer.context().take_delivery_failure() {
+            Some(error) if self.lossy => tracing::warn!("{}", error.message()),
+            Some(error) => self.fail(&error),
+            None => {}
         }
         if let Some((code, reason)) = self.producer.client().fatal_error() {
             let error = client_error("the producer can't go on", &KafkaError::MessageProduction(code));
@@ -123,7 +143,7 @@ impl Shared {
             self.serve();
             let (flushing, waiting) = {
                 let state = self.lock();
-                (state.round > state.flushed, !state.waiting.is_empty())
+                (state.round > state.flushed, state.waiting)
             };
             if flushing {
                 // Calling it directly: the crate's `flush` sleeps a flat 100 ms.
@@ -160,9 +180,11 @@ impl Shared {
         }
     }
 
+    /// Wakes all subtasks: one that waits for nothing only looks once more.
     fn wake_waiting(&self) {
-        for waker in std::mem::take(&mut self.lock().waiting) {
-            waker.wake();
+        let mut state = self.lock();
+        if std::mem::take(&mut state.waiting) {
+            state.wakers.iter().for_each(Waker::wake);
         }
     }
 }
@@ -173,7 +195,12 @@ fn millis(duration: Duration) -> i32 {
 
 impl ProducerHandle {
     /// Creates the handle and its thread; nothing is connected before it is needed.
-    pub(crate) fn new(name: &str, settings: &BTreeMap<String, String>, capacity: usize) -> Result<Arc<ProducerHandle>> {
+    pub(crate) fn new(
+        name: &str,
+        settings: &BTreeMap<String, String>,
+        capacity: usize,
+        lossy: bool,
+    ) -> Result<Arc<ProducerHandle>> {
         let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         // Successes are counted by the queue's length; only failures are worth an event each.
         config.set("delivery.report.only.error", "true");
@@ -181,8 +208,10 @@ impl ProducerHandle {
         let shared = Arc::new(Shared {
             producer,
             capacity,
+            lossy,
             state: Mutex::default(),
             closing: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
             waker: Waker::new(),
         });
         let for_thread = shared.clone();
@@ -191,8 +220,10 @@ impl ProducerHandle {
     }
 
     /// Adds a subtask whose barriers every flush waits for.
-    pub(crate) fn join(&self) {
-        self.shared.lock().members += 1;
+    pub(crate) fn join(&self, waker: Waker) {
+        let mut state = self.shared.lock();
+        state.members += 1;
+        state.wakers.push(waker);
     }
 
     /// A subtask has ended and flushed: later flushes don't wait for it.
@@ -203,10 +234,10 @@ impl ProducerHandle {
     }
 
     /// This subtask adds nothing more to the round; returns the round to wait for.
-    pub(crate) fn arrive(&self, waker: &Waker) -> u64 {
+    pub(crate) fn arrive(&self) -> u64 {
         let mut state = self.shared.lock();
         state.arrived += 1;
-        state.waiting.push(waker.clone());
+        state.waiting = true;
         let round = state.round + 1;
         self.start_if_all_arrived(state);
         round
@@ -221,36 +252,40 @@ impl ProducerHandle {
         }
     }
 
-    /// Whether everything up to this round was acknowledged; an error if a record was lost.
-    pub(crate) fn flushed(&self, round: u64, waker: &Waker) -> Result<bool> {
+    /// Whether everything up to this round was acknowledged; if not, the subtask is woken when it is.
+    ///
+    /// # Errors
+    /// What [`ProducerHandle::check`] says.
+    pub(crate) fn flushed(&self, round: u64) -> Result<bool> {
+        self.check()?;
         let mut state = self.shared.lock();
-        if let Some(failure) = &state.failure {
-            let mut error = Error::new(failure.kind, failure.message.clone());
-            if let Some(hint) = &failure.hint {
-                error = error.with_hint(hint.clone());
-            }
-            return Err(error);
-        }
         if state.flushed >= round {
-            return Ok(true);
+            // A failure may have ended the flush since the first look.
+            return state.failure.as_ref().map_or(Ok(true), |failure| Err(failure.error()));
         }
-        state.waiting.push(waker.clone());
+        state.waiting = true;
         Ok(false)
     }
 
     /// Whether a batch fits; if not, the subtask is woken when one does.
-    pub(crate) fn has_room(&self, waker: &Waker) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         if self.shared.has_room() {
             return true;
         }
-        self.shared.lock().waiting.push(waker.clone());
+        self.shared.lock().waiting = true;
         self.shared.waker.wake();
         false
     }
 
-    /// Fails if an earlier record was lost.
+    /// Cheap as long as all is well.
+    ///
+    /// # Errors
+    /// The first reason why a record was lost or no more can be sent.
     pub(crate) fn check(&self) -> Result<()> {
-        self.flushed(0, &self.shared.waker).map(|_| ())
+        if !self.shared.failed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.shared.lock().failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
     /// A topic to produce to.
@@ -294,7 +329,7 @@ impl Drop for ProducerHandle {
         unsafe {
             rd::rd_kafka_purge(
                 self.shared.producer.client().native_ptr(),
-                (rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING) as i32,
+                rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING,
             );
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -340,7 +375,7 @@ impl ProducerTopic {
                 rd::rd_kafka_produce(
                     self.raw.as_ptr(),
                     partition,
-                    rd::RD_KAFKA_MSG_F_COPY as i32,
+                    rd::RD_KAFKA_MSG_F_COPY,
                     value.0,
                     value.1,
                     key.0,
@@ -382,7 +417,7 @@ impl ProducerTopic {
             argument(kind::RD_KAFKA_VTYPE_PARTITION, &|u| u.i32_ = partition),
             argument(kind::RD_KAFKA_VTYPE_VALUE, &|u| u.mem = bytes(value)),
             argument(kind::RD_KAFKA_VTYPE_KEY, &|u| u.mem = bytes(key)),
-            argument(kind::RD_KAFKA_VTYPE_MSGFLAGS, &|u| u.i = rd::RD_KAFKA_MSG_F_COPY as i32),
+            argument(kind::RD_KAFKA_VTYPE_MSGFLAGS, &|u| u.i = rd::RD_KAFKA_MSG_F_COPY),
             argument(kind::RD_KAFKA_VTYPE_TIMESTAMP, &|u| {
                 u.i64_ = record.timestamp().map_or(0, |t| t.as_millis().max(0))
             }),

@@ -265,11 +265,12 @@ where
                 let capacity = description.client.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
                 // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
                 let capacity = capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n });
-                let made = ProducerHandle::new(context.operator.name(), &description.client, capacity)?;
+                let lossy = description.engine.semantic == Semantic::None;
+                let made = ProducerHandle::new(context.operator.name(), &description.client, capacity, lossy)?;
                 self.producer.insert(made).clone()
             }
         };
-        producer.join();
+        producer.join(context.waker.clone());
         let writer = KafkaWriter::new(
             description.topic,
             description.brokers.clone(),

@@ -10,11 +10,11 @@ use stream_core::{Barrier, Batch, Error, ErrorKind, Record, Result, SinkContext,
 
 use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
 use crate::dev;
-use crate::keys::{EngineSettings, Semantic};
+use crate::keys::EngineSettings;
 use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
 use crate::record::Topic;
 use crate::schema::{ProducerRecord, SerializationSchema};
-use crate::waiting::{TRY, wait_for};
+use crate::waiting::{Limit, TRY, wait_for};
 
 /// How long to wait between two tries when the send queue is full.
 const FULL: Duration = Duration::from_millis(2);
@@ -32,8 +32,6 @@ pub(super) struct KafkaWriter<T, S, P> {
     /// How many records of the batch were handed over.
     done: usize,
     flush: Flush,
-    /// Bytes written, where the broker is one that keeps little.
-    dev_bytes: Option<usize>,
     client_partitions: bool,
     connect: Connect,
 }
@@ -42,9 +40,8 @@ pub(super) struct KafkaWriter<T, S, P> {
 struct Connect {
     producer: Arc<ProducerHandle>,
     brokers: String,
-    limit: Duration,
+    is_dev: bool,
     max_block: Duration,
-    semantic: Semantic,
     waker: Waker,
     subtask: usize,
     parallelism: usize,
@@ -54,6 +51,8 @@ struct TopicState<T> {
     topic: ProducerTopic,
     partitions: Vec<i32>,
     partitioner: Box<dyn TopicPartitioner<T>>,
+    /// Bytes written, where the broker is one that keeps little.
+    volume: Option<dev::Volume>,
 }
 
 /// Where this subtask is with its last barrier.
@@ -85,9 +84,8 @@ where
         let connect = Connect {
             producer,
             brokers,
-            limit: engine.max_block,
+            is_dev,
             max_block: engine.max_block,
-            semantic: engine.semantic,
             waker: context.waker.clone(),
             subtask: context.operator.subtask(),
             parallelism: context.operator.parallelism(),
@@ -102,7 +100,6 @@ where
             chosen: Vec::new(),
             done: 0,
             flush: Flush::Done,
-            dev_bytes: is_dev.then_some(0),
             client_partitions,
             connect,
         })
@@ -116,10 +113,6 @@ where
             let message = format!("can't encode a record for topic `{}`: {e}", self.default_topic);
             Error::new(ErrorKind::Data, message)
         })?;
-        if let Some(bytes) = &mut self.dev_bytes {
-            *bytes += self.record.value().map_or(0, <[u8]>::len);
-            dev::check_volume(*bytes)?;
-        }
         let topic = self.record.topic().unwrap_or(self.default_topic);
         let state = match self.topics.entry(topic) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -137,6 +130,9 @@ where
                 one[0]
             }
         };
+        if let Some(volume) = &state.volume {
+            volume.add(self.record.bytes())?;
+        }
         match state.topic.produce(partition, &self.record) {
             Ok(()) => Ok(()),
             Err(Refused::Failed(error)) => Err(error),
@@ -155,7 +151,7 @@ impl Connect {
         let found = wait_for(
             &format!("can't read the partitions of `{topic}`"),
             &self.brokers,
-            self.limit,
+            Limit { time: self.max_block, key: "max.block.ms" },
             stopping,
             &|| self.producer.trouble(),
             || self.producer.partitions(topic, TRY),
@@ -166,7 +162,8 @@ impl Connect {
                 .with_hint("create it first; topics are not created by writing to them"));
         };
         let partitioner = partitioner.for_topic(topic.as_str(), self.subtask, self.parallelism);
-        Ok(TopicState { topic: self.producer.topic(topic)?, partitions, partitioner })
+        let volume = self.is_dev.then(|| dev::Volume::of(topic));
+        Ok(TopicState { topic: self.producer.topic(topic)?, partitions, partitioner, volume })
     }
 
     /// The queue filled up in the middle of a batch, in spite of the room there was: other subtasks fill it too.
@@ -195,6 +192,8 @@ where
     P: KafkaPartitioner<T>,
 {
     fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        // At once, not only at the next barrier: there may be none before the end.
+        self.connect.producer.check()?;
         self.done = 0;
         self.chosen.clear();
         if self.client_partitions {
@@ -216,29 +215,22 @@ where
     }
 
     fn room(&self) -> bool {
-        self.connect.producer.has_room(&self.connect.waker)
+        self.connect.producer.has_room()
     }
 
     fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
-        self.flush = Flush::Waiting(self.connect.producer.arrive(&self.connect.waker), false);
+        self.flush = Flush::Waiting(self.connect.producer.arrive(), false);
         Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
-        self.flush = Flush::Waiting(self.connect.producer.arrive(&self.connect.waker), true);
+        self.flush = Flush::Waiting(self.connect.producer.arrive(), true);
         Ok(())
     }
 
     fn flushed(&mut self) -> Result<bool> {
         let Flush::Waiting(round, ended) = self.flush else { return Ok(true) };
-        let flushed = match self.connect.producer.flushed(round, &self.connect.waker) {
-            // Promised nothing: a lost record is worth a line, not the job.
-            Err(error) if self.connect.semantic == Semantic::None => {
-                tracing::warn!("{}", error.message());
-                true
-            }
-            result => result?,
-        };
+        let flushed = self.connect.producer.flushed(round)?;
         if flushed {
             self.flush = Flush::Done;
             if ended {

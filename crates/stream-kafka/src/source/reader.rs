@@ -82,6 +82,8 @@ struct State<T, D, S> {
     current: usize,
     /// First and last offset of the run being read, not yet noted in the batch.
     run: Option<(i64, i64)>,
+    /// The offset being decoded, so that an error or a panic can be placed.
+    in_hand: Option<i64>,
     bounded: bool,
     deserializer: D,
     decoded: Vec<T>,
@@ -96,8 +98,8 @@ where
 {
     pub(super) fn new(subtask: usize, lane: Lane, splits: Vec<Resolved>, bounded: bool, deserializer: D) -> Self {
         let splits = splits.into_iter().map(Split::new).collect();
-        let state =
-            State { splits, current: 0, run: None, bounded, deserializer, decoded: Vec::new(), shape: PhantomData };
+        let (run, in_hand, decoded) = (None, None, Vec::new());
+        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, shape: PhantomData };
         KafkaReader { lane, state, serves: subtask == 0, polls: 0, trouble: false }
     }
 
@@ -151,6 +153,7 @@ where
             split.finished = true;
             return Ok(());
         }
+        self.in_hand = Some(raw.offset());
         self.deserializer.deserialize(raw, &mut self.decoded).map_err(|e| undecodable(split, raw, &e))?;
         split.advance(raw.offset() + 1);
         for value in self.decoded.drain(..) {
@@ -161,6 +164,7 @@ where
             }
             batch.push_at(S::make(raw, value), raw.timestamp());
         }
+        self.in_hand = None;
         batch.add_heap_bytes(raw.value().map_or(0, <[u8]>::len));
         let first = self.run.map_or(raw.offset(), |(first, _)| first);
         self.run = Some((first, raw.offset()));
@@ -203,7 +207,8 @@ where
     }
 
     fn is_finished(&self) -> bool {
-        self.bounded && self.splits.iter().all(|s| s.finished)
+        // Without a partition there will never be anything: new ones are not looked for.
+        (self.bounded || self.splits.is_empty()) && self.splits.iter().all(|s| s.finished)
     }
 }
 
@@ -245,5 +250,10 @@ where
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
         positions.extend(self.state.splits.iter().map(|s| SplitPosition { split: s.name.clone(), next: s.next }));
+    }
+
+    fn failed_at(&self) -> Option<SplitPosition> {
+        let split = self.state.splits.get(self.state.current)?;
+        self.state.in_hand.map(|next| SplitPosition { split: split.name.clone(), next })
     }
 }

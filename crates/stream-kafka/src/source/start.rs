@@ -9,7 +9,7 @@ use super::Description;
 use crate::client::consumer::{ConsumerHandle, Start, TopicPartition};
 use crate::keys::AutoOffsetReset;
 use crate::record::Topic;
-use crate::waiting::{TRY, wait_for};
+use crate::waiting::{Limit, TRY, wait_for};
 
 /// Where a source begins to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,7 +146,7 @@ fn ask<R>(
     context: &SourceContext,
     mut question: impl FnMut(&ConsumerHandle) -> Result<R, ClientError>,
 ) -> Result<R> {
-    let limit = description.engine.default_api_timeout;
+    let limit = Limit { time: description.engine.default_api_timeout, key: "default.api.timeout.ms" };
     let trouble = || {
         handle.serve(std::time::Duration::ZERO);
         handle.trouble()
