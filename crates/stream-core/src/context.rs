@@ -15,6 +15,10 @@ use crate::stream::{DataStream, SharedGraph};
 /// How many bytes an exchange channel holds before its sender waits.
 const EXCHANGE_BYTES: usize = 1 << 20;
 
+/// The sections that mean something to the engine or a connector. Whatever is below them is checked by whoever reads
+/// it; parameters of the job itself belong under `app:`.
+const SECTIONS: [&str; 4] = ["flink", "kafka.source", "kafka.sink", "parallelism"];
+
 /// Describes and runs one job.
 ///
 /// Mistakes in the description (a wrong setting, two operators with one uid) are collected and reported all
@@ -49,6 +53,9 @@ impl StreamingContext {
             parallelism: None,
             exchange_bytes: EXCHANGE_BYTES,
         };
+        if let Err(error) = context.configuration.check_claimed(&SECTIONS) {
+            context.reject(error);
+        }
         match context.configured_parallelism() {
             Ok(parallelism) => StreamingContext { parallelism, ..context },
             Err(error) => {

@@ -371,3 +371,16 @@ fn parallelism_comes_from_the_configuration() {
        = help: write a whole number of at least 1, or remove the line
     ");
 }
+
+#[test]
+fn a_misspelt_section_is_an_error_with_a_suggestion() {
+    use stream_conf::Format;
+    let text = "paralelism.default: 2\napp:\n  my.limit: 3\n";
+    let configuration = Configuration::builder().text("application.yml", Format::Yaml, text).build().expect("reads");
+    let ctx = StreamingContext::new(configuration);
+    ctx.from_iter([1]).for_each(|_| {});
+    let error = ctx.execute("job").expect_err("a typo");
+    let text = error.to_string();
+    assert!(text.contains("application.yml:1:1") && text.contains("did you mean `parallelism`?"), "{text}");
+    assert!(!text.contains("my.limit"), "parameters of the job are its own: {text}");
+}
