@@ -11,7 +11,7 @@
 use std::process::ExitCode;
 
 use serde::Deserialize;
-use stream_core::{Configuration, Error, StreamingContext};
+use stream_core::{Configuration, StreamingContext};
 use stream_examples::run_until_stopped;
 use stream_kafka::{KafkaSink, KafkaSource};
 
@@ -35,6 +35,6 @@ fn main() -> ExitCode {
         KafkaSink::new(&ctx)
             .serializer(|u: &User| format!("{},{},{},{}", u.name, u.age, u.gender, u.address).into_bytes())
             .sink(users);
-        ctx.start("user_csv").map_err(Error::from)
+        ctx.start("user_csv")
     })
 }
