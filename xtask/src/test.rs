@@ -12,7 +12,7 @@ use crate::{place, process};
 /// What `cargo xtask test` is given.
 #[derive(clap::Args, Default)]
 pub(crate) struct Arguments {
-    /// Run the long tests too: sets STREAM_TEST_FULL=1 and includes the tests marked #[ignore]
+    /// Run the long tests too: sets STREAM_TEST_FULL=1 and includes the ignored tests
     #[arg(long)]
     full: bool,
     /// Handed to `cargo test`, e.g. `-- -p stream-kafka name -- --nocapture`
