@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Configuration, StreamingContext};
@@ -20,7 +20,10 @@ pub struct KafkaFixture {
     bootstrap: String,
     admin: Admin,
     prefix: String,
+    /// To be deleted at the end.
     topics: Mutex<Vec<String>>,
+    /// Whether the broker outlives the test.
+    shared: bool,
 }
 
 impl KafkaFixture {
@@ -31,10 +34,12 @@ impl KafkaFixture {
     #[track_caller]
     pub fn new(test: &str) -> KafkaFixture {
         let bootstrap = std::env::var("STREAM_TEST_KAFKA").unwrap_or_else(|_| fail(HOW));
-        KafkaFixture::on(&bootstrap, test)
+        let mut fixture = KafkaFixture::on(&bootstrap, test);
+        fixture.shared = true;
+        fixture
     }
 
-    /// Uses the broker at this address.
+    /// Uses a broker of this test alone, which takes its topics with it when it goes.
     #[track_caller]
     pub fn on(bootstrap: &str, test: &str) -> KafkaFixture {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -42,7 +47,7 @@ impl KafkaFixture {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let started = SystemClock::new().wall().as_millis();
         let prefix = format!("{test}-{}-{started}-{number}", std::process::id());
-        KafkaFixture { bootstrap: bootstrap.to_owned(), admin, prefix, topics: Mutex::default() }
+        KafkaFixture { bootstrap: bootstrap.to_owned(), admin, prefix, topics: Mutex::default(), shared: false }
     }
 
     /// The broker's address.
@@ -118,9 +123,11 @@ impl KafkaFixture {
 
 impl Drop for KafkaFixture {
     fn drop(&mut self) {
-        for topic in self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
-            // A broker that the test has stopped can't delete; the whole broker goes away after the run.
-            let _ = self.admin.delete_topic(&topic);
+        if self.shared {
+            for topic in self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+                // Failing here would hide why the test failed; the whole broker goes away after the run.
+                let _ = self.admin.delete_topic(&topic);
+            }
         }
     }
 }
@@ -183,8 +190,12 @@ impl Drop for KafkaCluster {
 }
 
 /// Two neighbouring free ports (broker and controller), below the range from which clients' own ports are taken.
+///
+/// A port that was given out is not yet taken, so the next call begins behind it.
 fn free_port() -> u16 {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap_or(0) * 2;
+    let start = start + GIVEN.fetch_add(20, Ordering::Relaxed) % 2_000;
     let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     let found = (0..500).map(|i| start + 2 * i).find(|port| free(*port) && free(port + 1));
     found.unwrap_or_else(|| fail("no free port"))

@@ -1,6 +1,8 @@
 //! What the tests against a real broker share: configurations from text, jobs with a deadline, users.
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
+use std::io::Write;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -103,6 +105,33 @@ impl KafkaDeserializationSchema<User> for UserSchema {
     fn deserialize(&mut self, record: &RawRecord<'_>, out: &mut Vec<User>) -> Result<(), SchemaError> {
         let value = record.value().ok_or_else(|| SchemaError::new("no user"))?;
         out.push(serde_json::from_slice(value).map_err(|e| SchemaError::new(e.to_string()))?);
+        Ok(())
+    }
+}
+
+/// What the jobs of this process have logged so far. Tests run side by side, so each looks for its own names.
+pub(crate) fn logged() -> String {
+    let text = LOG.lock().unwrap_or_else(PoisonError::into_inner);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// Collects the log from now on.
+pub(crate) fn collect_log() {
+    static SET: OnceLock<()> = OnceLock::new();
+    SET.get_or_init(|| tracing_subscriber::fmt().with_ansi(false).with_writer(|| Log).init());
+}
+
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
     }
 }
