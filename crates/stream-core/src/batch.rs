@@ -415,4 +415,62 @@ mod tests {
         let dealt: Vec<_> = targets.iter().map(|b| (b.records().to_vec(), b.timestamps().len())).collect();
         assert_eq!(dealt, [(vec![0, 1], 2), (vec![2], 1), (vec![3, 4], 2)]);
     }
+
+    #[test]
+    fn a_map_between_equal_layouts_uses_the_memory_again() {
+        let (mut batch, mut results) = (timed(100), Batch::<u64>::new());
+        let memory = batch.records().as_ptr().addr();
+        for _ in 0..3 {
+            results.fill_from(&mut batch, &mut 0, |x| x as u64 + 1);
+            assert_eq!(results.records().as_ptr().addr(), memory);
+            assert_eq!((results.records()[99], results.timestamps().len()), (100, 100));
+            results.give_back(&mut batch);
+            assert!(batch.is_empty() && results.is_empty());
+            batch.records.extend(0..100);
+            assert_eq!(batch.records().as_ptr().addr(), memory);
+            batch.timestamps.extend((100..200).map(Timestamp::from_millis));
+            results.clear();
+        }
+    }
+
+    #[test]
+    fn a_function_that_gives_up_leaves_the_origin_to_be_named() {
+        let (mut batch, mut results, mut seen) = (timed(10), Batch::<String>::new(), 0);
+        results.fill_while(&mut batch, &mut seen, |x| (x < 4).then(|| x.to_string()));
+        assert_eq!((seen, results.len()), (4, 4));
+        assert_eq!(batch.origin().describe(Some(seen), 10).as_deref(), Some("t[0] offset 44"));
+    }
+
+    #[test]
+    fn heap_bytes_are_shared_out() {
+        let (mut batch, mut targets) = (timed(5), [Batch::new(), Batch::new()]);
+        batch.add_heap_bytes(3);
+        batch.deal(&[2, 3], &mut targets);
+        let bare = size_of::<i64>() + size_of::<Timestamp>();
+        assert_eq!(targets.map(|t| t.bytes() - bare * t.len()), [1, 1]);
+        assert_eq!(share(usize::MAX, 1, 2), usize::MAX / 2);
+    }
+
+    proptest::proptest! {
+        /// Both ways of moving two columns keep what `Vec::retain` would, and count what they have looked at.
+        #[test]
+        fn retain_is_retain(keeps in proptest::collection::vec(proptest::bool::ANY, 0..200), timed in proptest::bool::ANY) {
+            fn check<T: Clone + PartialEq + fmt::Debug>(keeps: &[bool], timed: bool, make: impl Fn(usize) -> T) {
+                let mut batch = Batch::new();
+                for i in 0..keeps.len() {
+                    batch.push_as(make(i), timed.then(|| Timestamp::from_millis(i as i64)));
+                }
+                let (mut seen, mut decisions) = (0, keeps.iter());
+                batch.retain(&mut seen, |_| *decisions.next().expect("one decision per record"));
+                let kept: Vec<usize> = (0..keeps.len()).filter(|i| keeps[*i]).collect();
+                assert_eq!(seen, keeps.len());
+                assert_eq!(batch.records(), kept.iter().map(|i| make(*i)).collect::<Vec<_>>());
+                let times: Vec<_> = kept.iter().map(|i| Timestamp::from_millis(*i as i64)).collect();
+                assert_eq!(batch.timestamps(), if timed { &times[..] } else { &[] });
+            }
+            check(&keeps, timed, |i| i);
+            check(&keeps, timed, |i| [i; 8]);
+            check(&keeps, timed, |i| i.to_string());
+        }
+    }
 }

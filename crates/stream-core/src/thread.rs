@@ -61,6 +61,8 @@ impl Waker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
     use super::*;
 
     #[test]
@@ -81,5 +83,36 @@ mod tests {
             std::thread::yield_now();
         }
         thread.join().expect("no panic");
+    }
+
+    #[test]
+    fn no_wake_is_lost_when_two_threads_wake_at_once() {
+        const ROUNDS: usize = 20_000;
+        let waker = Waker::new();
+        let numbers = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::new(AtomicUsize::new(0));
+        let producers = numbers.clone().map(|number| {
+            let (waker, seen) = (waker.clone(), seen.clone());
+            spawn("producer", move || {
+                for round in 1..=ROUNDS {
+                    number.store(round, Ordering::Release);
+                    waker.wake();
+                    // Without this, wakes would come so thick that a lost one is made good by the next.
+                    while seen.load(Ordering::Acquire) < round {
+                        std::thread::yield_now();
+                    }
+                }
+            })
+            .expect("thread")
+        });
+        for round in 1..=ROUNDS {
+            while numbers.iter().any(|n| n.load(Ordering::Acquire) < round) {
+                waker.park(Duration::from_secs(3600));
+            }
+            seen.store(round, Ordering::Release);
+        }
+        for producer in producers {
+            producer.join().expect("no panic");
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! Barriers and commits: no position is committed before every sink has flushed what lies before it.
+//! Barriers and commits: no position is committed before every sink has flushed what lies before it, and no record
+//! crosses a barrier (the sink checks both, see `common`).
 
 mod common;
 

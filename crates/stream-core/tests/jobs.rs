@@ -204,6 +204,28 @@ impl Operator<u64, (usize, u64)> for Tag {
     }
 }
 
+/// Pushes several batches at once, which an operator should not do.
+struct Chopped;
+
+impl Operator<u64, u64> for Chopped {
+    fn process(&mut self, batch: &mut Batch<u64>, out: &mut dyn Output<u64>) -> Result<()> {
+        let records: Vec<u64> = batch.drain().collect();
+        records.chunks(100).try_for_each(|chunk| out.batch(&mut chunk.iter().copied().collect()))
+    }
+}
+
+#[test]
+fn an_operator_that_pushes_too_much_loses_neither_records_nor_order() {
+    let results = ends(|| {
+        let ctx = context(1).exchange_bytes(1);
+        let results = ctx.from_iter(0..2000u64).transform("chop", |_| Chopped).flat_map(|x| vec![x; 10]).collect();
+        ctx.execute("chopped").expect("the job succeeds");
+        results.take()
+    });
+    assert_eq!(results.len(), 20_000);
+    assert!(results.is_sorted());
+}
+
 /// Keeps everything until the end of time, which is what windows do.
 #[derive(Default)]
 struct UntilTheEnd {

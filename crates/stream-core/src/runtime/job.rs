@@ -22,8 +22,9 @@ use crate::runtime::subtask::{Step, Subtask};
 use crate::source::{Committer, SourceContext};
 use crate::thread::{self, Waker};
 
-/// How long an idle thread sleeps at most. Every event wakes it; this only bounds what a lost wake could cost.
-const MAX_SLEEP: Duration = Duration::from_millis(100);
+/// How long an idle thread sleeps at most. Every event wakes it; this only bounds what a lost wake could cost. Our own
+/// tests don't forgive one.
+const MAX_SLEEP: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(100) };
 
 /// How long to wait before a final commit is tried again.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
@@ -461,4 +462,68 @@ fn drive_subtasks(subtasks: &mut Vec<Box<dyn Subtask>>, waker: &Waker, control: 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use super::*;
+    use crate::{Configuration, StreamingContext};
+
+    /// Runs `body` on another thread and fails if it does not end.
+    fn ends(body: impl FnOnce() + Send + 'static) {
+        let (sender, receiver) = mpsc::channel();
+        let thread = thread::spawn("test-body", move || {
+            body();
+            sender.send(())
+        });
+        let ended = receiver.recv_timeout(Duration::from_secs(30));
+        assert!(ended != Err(mpsc::RecvTimeoutError::Timeout), "hangs: a wake was lost");
+        thread.expect("a thread").join().expect("the body has not panicked").expect("the receiver is alive");
+    }
+
+    fn context(parallelism: usize) -> StreamingContext {
+        StreamingContext::new(Configuration::empty()).parallelism(parallelism).exchange_bytes(1)
+    }
+
+    #[test]
+    fn no_wake_is_lost_between_subtasks() {
+        for round in 0..150 {
+            let (parallelism, seen) = (round % 3 + 1, Arc::new(AtomicU64::new(0)));
+            let count = seen.clone();
+            ends(move || {
+                let ctx = context(parallelism);
+                let numbers = ctx.generate(2000, |x| x).rebalance().flat_map(|x| [x; 3]);
+                let odd = numbers.clone().filter(|x| x % 2 == 1).rebalance().map(|x| x).parallelism(2);
+                numbers.union([odd]).rebalance().for_each(move |_| {
+                    count.fetch_add(1, Ordering::Relaxed);
+                });
+                ctx.execute("wakes").expect("the job succeeds");
+            });
+            assert_eq!(seen.load(Ordering::Relaxed), 9000);
+        }
+    }
+
+    #[test]
+    fn stop_and_abort_wake_everybody() {
+        for round in 0..60 {
+            ends(move || {
+                let (sender, receiver) = mpsc::channel();
+                let ctx = context(round % 3 + 1);
+                ctx.generate(u64::MAX, |x| x).rebalance().for_each(move |_| {
+                    // Nobody listens any more after the first record.
+                    let _ = sender.send(());
+                });
+                let handle = ctx.start("endless").expect("a valid job");
+                receiver.recv().expect("a first record");
+                if round % 2 == 0 {
+                    handle.stop()
+                } else {
+                    handle.abort()
+                }
+                assert_eq!(handle.wait().is_ok(), round % 2 == 0);
+            });
+        }
+    }
 }

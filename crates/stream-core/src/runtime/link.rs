@@ -347,3 +347,126 @@ impl<T: Send + Clone> Link<T> for Tee<T> {
         self.each(|r| r.flush())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// The end of a test's chain: writes down what comes, and has room only when it is told so.
+    #[derive(Clone, Default)]
+    struct Log {
+        events: Arc<Mutex<Vec<String>>>,
+        full: bool,
+    }
+
+    impl Log {
+        fn add(&self, event: String) -> Result<()> {
+            self.events.lock().expect("not poisoned").push(event);
+            Ok(())
+        }
+    }
+
+    impl Output<u64> for Log {
+        fn batch(&mut self, batch: &mut Batch<u64>) -> Result<()> {
+            self.add(format!("{:?}", batch.records()))
+        }
+
+        fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+            self.add(format!("watermark {watermark:?}"))
+        }
+
+        fn idle(&mut self) -> Result<()> {
+            self.add("idle".into())
+        }
+
+        fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+            self.add(format!("barrier {}", barrier.epoch))
+        }
+
+        fn end(&mut self) -> Result<()> {
+            self.add("end".into())
+        }
+    }
+
+    impl Link<u64> for Log {
+        fn resume(&mut self) -> Result<Resume> {
+            Ok(Resume::Clear)
+        }
+
+        fn room(&self) -> bool {
+            !self.full
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Pushes one record per call, and has more to say at a watermark and at the end.
+    #[derive(Default)]
+    struct OneByOne(Vec<u64>);
+
+    impl OneByOne {
+        fn push(&mut self, out: &mut dyn Output<u64>) -> Result<()> {
+            out.batch(&mut Batch::from_iter([self.0.remove(0)]))
+        }
+    }
+
+    impl Operator<u64, u64> for OneByOne {
+        fn process(&mut self, batch: &mut Batch<u64>, out: &mut dyn Output<u64>) -> Result<()> {
+            self.0.extend(batch.drain());
+            self.push(out)
+        }
+
+        fn watermark(&mut self, watermark: Timestamp, _out: &mut dyn Output<u64>) -> Result<Option<Timestamp>> {
+            assert!(!self.pending(), "told of a watermark while something was pending");
+            self.0 = vec![10, 11];
+            Ok(Some(watermark))
+        }
+
+        fn end(&mut self, _out: &mut dyn Output<u64>) -> Result<()> {
+            assert!(!self.pending(), "told of the end while something was pending");
+            self.0 = vec![20];
+            Ok(())
+        }
+
+        fn pending(&self) -> bool {
+            !self.0.is_empty()
+        }
+
+        fn resume(&mut self, out: &mut dyn Output<u64>) -> Result<()> {
+            self.push(out)
+        }
+    }
+
+    fn link(log: &Log) -> OperatorLink<u64, OneByOne, u64> {
+        let context = OperatorContext::new("one by one", "o", 0, 1);
+        OperatorLink::new(OneByOne::default(), context, Box::new(log.clone()))
+    }
+
+    #[test]
+    fn nothing_overtakes_what_an_operator_has_pending() {
+        let log = Log::default();
+        let mut link = link(&log);
+        // An operator before this one pushes a batch and its watermark in one call.
+        link.batch(&mut Batch::from_iter([1, 2, 3])).expect("a batch");
+        link.watermark(Timestamp::from_millis(5)).expect("a watermark");
+        while link.resume().expect("no failure") == Resume::More {}
+        link.barrier(Barrier { epoch: 1 }).expect("a barrier");
+        link.end().expect("an end");
+        while link.resume().expect("no failure") == Resume::More {}
+        let events = log.events.lock().expect("not poisoned").join(", ");
+        assert_eq!(events, "[1], [2], [3], [10], [11], watermark 5ms, barrier 1, [20], end");
+    }
+
+    #[test]
+    fn an_operator_is_not_resumed_without_room_behind_it() {
+        let log = Log { full: true, ..Log::default() };
+        let mut link = link(&log);
+        link.batch(&mut Batch::from_iter([1, 2])).expect("a batch");
+        assert_eq!(link.resume().expect("no failure"), Resume::Blocked);
+        assert_eq!(*log.events.lock().expect("not poisoned"), ["[1]"]);
+    }
+}

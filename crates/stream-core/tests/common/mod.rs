@@ -39,11 +39,12 @@ pub(crate) fn ends<R: Send + 'static>(body: impl FnOnce() -> R + Send + 'static)
     }
 }
 
-/// A record that knows where it comes from: the split, and its position there.
+/// A record that knows where it comes from: the split, its position there, and how many barriers its reader had sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
     pub(crate) split: Arc<str>,
     pub(crate) position: i64,
+    epoch: u64,
 }
 
 /// What sinks have flushed and committers have committed.
@@ -144,6 +145,7 @@ impl Source<Origin> for CountingSource {
                 source: self.clone(),
                 split,
                 next: 0,
+                epoch: 0,
                 waker: context.waker(subtask),
                 tries: self.ledger.tries(),
             };
@@ -158,6 +160,7 @@ struct CountingReader {
     source: CountingSource,
     split: Arc<str>,
     next: i64,
+    epoch: u64,
     waker: Waker,
     tries: usize,
 }
@@ -176,13 +179,14 @@ impl SourceReader<Origin> for CountingReader {
         self.tries = tries;
         batch.add_position(&self.split, self.next, end - 1);
         for position in self.next..end {
-            batch.push(Origin { split: self.split.clone(), position });
+            batch.push(Origin { split: self.split.clone(), position, epoch: self.epoch });
         }
         self.next = end;
         Ok(Poll::Ready)
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
+        self.epoch += 1;
         positions.push(SplitPosition { split: self.split.clone(), next: self.next });
     }
 }
@@ -242,6 +246,7 @@ impl Sink<Origin> for LateSink {
             flusher,
             polls: if let Flush::Polls(polls) = self.flush { polls } else { 0 },
             written: Vec::new(),
+            epoch: 0,
             flushing: None,
             full: Cell::new(false),
         }))
@@ -255,6 +260,8 @@ struct LateWriter {
     flusher: Option<Flusher>,
     polls: usize,
     written: Vec<Origin>,
+    /// The last barrier.
+    epoch: u64,
     /// The polls that are left; for a flusher, none.
     flushing: Option<usize>,
     /// There is no room the first time it is asked for after a write.
@@ -274,6 +281,8 @@ impl LateWriter {
 impl SinkWriter<Origin> for LateWriter {
     fn write(&mut self, batch: &mut Batch<Origin>) -> Result<()> {
         assert!(self.flushing.is_none(), "a batch was written while a flush was under way");
+        let mixed = batch.records().iter().find(|record| record.epoch != self.epoch);
+        assert!(mixed.is_none(), "{mixed:?} was overtaken by a barrier, or the other way round: now {}", self.epoch);
         self.written.extend(batch.drain());
         self.full.set(true);
         Ok(())
@@ -287,7 +296,9 @@ impl SinkWriter<Origin> for LateWriter {
         true
     }
 
-    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        assert_eq!(barrier.epoch, self.epoch + 1, "every barrier comes once, in order");
+        self.epoch = barrier.epoch;
         self.start();
         Ok(())
     }
