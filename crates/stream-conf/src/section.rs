@@ -194,6 +194,17 @@ impl Section {
         }
     }
 
+    /// As [`problem`](Self::problem), pointing at the key in place of its value: for keys that should not be there.
+    pub fn key_problem(&self, key: &str, message: impl Into<String>, hint: impl Into<String>) -> Problem {
+        match self.get(key) {
+            Some(entry) => {
+                let hint = entry.cleaned(hint.into());
+                Problem::for_key(self.full_key(key), entry, entry.cleaned(message.into())).with_hint(hint)
+            }
+            None => self.problem(key, message, hint),
+        }
+    }
+
     /// The place of the key that stands first in its file: where to look for what is missing.
     fn first_origin(&self) -> Option<Origin> {
         let places = self.entries.values().filter_map(|entry| {

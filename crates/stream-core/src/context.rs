@@ -19,6 +19,9 @@ const EXCHANGE_BYTES: usize = 1 << 20;
 /// it; parameters of the job itself belong under `app:`.
 const SECTIONS: [&str; 4] = ["flink", "kafka.source", "kafka.sink", "parallelism"];
 
+/// StreamPark's spelling of `parallelism.default`.
+const FLINK_PARALLELISM: &str = "flink.property.parallelism.default";
+
 /// Describes and runs one job.
 ///
 /// Mistakes in the description (a wrong setting, two operators with one uid) are collected and reported all
@@ -53,6 +56,7 @@ impl StreamingContext {
             parallelism: None,
             exchange_bytes: EXCHANGE_BYTES,
         };
+        context.warn_of_flink_keys();
         if let Err(error) = context.configuration.check_claimed(&SECTIONS) {
             context.reject(error);
         }
@@ -62,6 +66,16 @@ impl StreamingContext {
                 context.reject(error);
                 context
             }
+        }
+    }
+
+    /// Says which of Flink's settings a migrated job carries along without effect.
+    fn warn_of_flink_keys(&self) {
+        let section = self.configuration.section("flink");
+        let keys: Vec<String> =
+            section.iter().map(|(key, _)| section.full_key(key)).filter(|key| key != FLINK_PARALLELISM).collect();
+        if !keys.is_empty() {
+            tracing::warn!("without effect yet: {}; delivery is at least once, without checkpoints", keys.join(", "));
         }
     }
 

@@ -45,8 +45,11 @@ impl Graph {
         }
     }
 
-    pub(crate) fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        &mut self.nodes[id.0]
+    /// Changes a node; a handle that outlives the start of its job has no node any more and changes nothing.
+    pub(crate) fn edit(&mut self, id: NodeId, change: impl FnOnce(&mut Node)) {
+        if let Some(node) = self.nodes.get_mut(id.0) {
+            change(node);
+        }
     }
 }
 

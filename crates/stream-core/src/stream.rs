@@ -149,13 +149,13 @@ impl<T: Record> DataStream<T> {
 
     /// Gives the operator a stable id: state is found by it, so it must not change between runs.
     pub fn uid(self, uid: impl Into<String>) -> DataStream<T> {
-        self.graph.lock().node_mut(self.node).uid = Some(uid.into());
+        self.graph.lock().edit(self.node, |node| node.uid = Some(uid.into()));
         self
     }
 
     /// Gives the operator a name for people.
     pub fn name(self, name: impl Into<String>) -> DataStream<T> {
-        self.graph.lock().node_mut(self.node).name = Some(name.into());
+        self.graph.lock().edit(self.node, |node| node.name = Some(name.into()));
         self
     }
 
@@ -165,7 +165,7 @@ impl<T: Record> DataStream<T> {
     /// If `parallelism` is 0.
     pub fn parallelism(self, parallelism: usize) -> DataStream<T> {
         assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
-        self.graph.lock().node_mut(self.node).parallelism = Some(parallelism);
+        self.graph.lock().edit(self.node, |node| node.parallelism = Some(parallelism));
         self
     }
 
@@ -200,7 +200,7 @@ impl<T: Record> DataStream<T> {
 
     /// Makes this the only parallelism the node can have.
     pub(crate) fn fixed_parallelism(self, parallelism: usize) -> DataStream<T> {
-        self.graph.lock().node_mut(self.node).fixed_parallelism = Some(parallelism);
+        self.graph.lock().edit(self.node, |node| node.fixed_parallelism = Some(parallelism));
         self
     }
 
@@ -212,7 +212,7 @@ impl<T: Record> DataStream<T> {
 impl<T: Record + Clone> Clone for DataStream<T> {
     /// A second handle on the same stream: both readers get every record.
     fn clone(&self) -> DataStream<T> {
-        self.graph.lock().node_mut(self.node).tee = Some(tee::<T>);
+        self.graph.lock().edit(self.node, |node| node.tee = Some(tee::<T>));
         DataStream { graph: self.graph.clone(), node: self.node, partitioning: self.partitioning, records: PhantomData }
     }
 }
@@ -220,13 +220,13 @@ impl<T: Record + Clone> Clone for DataStream<T> {
 impl DataSink {
     /// Gives the sink a stable id.
     pub fn uid(self, uid: impl Into<String>) -> DataSink {
-        self.graph.lock().node_mut(self.node).uid = Some(uid.into());
+        self.graph.lock().edit(self.node, |node| node.uid = Some(uid.into()));
         self
     }
 
     /// Gives the sink a name for people.
     pub fn name(self, name: impl Into<String>) -> DataSink {
-        self.graph.lock().node_mut(self.node).name = Some(name.into());
+        self.graph.lock().edit(self.node, |node| node.name = Some(name.into()));
         self
     }
 
@@ -236,7 +236,7 @@ impl DataSink {
     /// If `parallelism` is 0.
     pub fn parallelism(self, parallelism: usize) -> DataSink {
         assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
-        self.graph.lock().node_mut(self.node).parallelism = Some(parallelism);
+        self.graph.lock().edit(self.node, |node| node.parallelism = Some(parallelism));
         self
     }
 }

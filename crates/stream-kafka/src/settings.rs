@@ -45,6 +45,10 @@ impl Settings {
         settings.extend(chosen.properties.iter().map(|(key, value)| RawSetting::new(key, value.clone())));
         let translated = keys::translate(role, &settings).and_then(|t| keys::check::check(&t).map(|()| t));
         let translation = translated.map_err(|problems| report(&section, problems))?;
+        if translation.client.get("bootstrap.servers").is_none_or(|servers| servers.trim().is_empty()) {
+            let hint = "add `bootstrap.servers: host:port`; `dev` stands for a broker inside the process";
+            return Err(section.error("bootstrap.servers", "no broker to connect to", hint).into());
+        }
         for warning in &translation.warnings {
             tracing::warn!("{}: {warning}", section.prefix());
         }
@@ -97,9 +101,19 @@ fn aliases(root: &Section) -> Vec<&str> {
 }
 
 fn report(section: &Section, problems: Vec<KeyProblem>) -> Error {
-    let located = problems
-        .into_iter()
-        .map(|problem| -> Problem { section.problem(&problem.key, problem.message, problem.hint.unwrap_or_default()) });
+    let located = problems.into_iter().map(|problem| -> Problem {
+        let hint = problem.hint.unwrap_or_default();
+        if let Some(entry) = section.get(&problem.key).filter(|_| keys::may_hold_secret(&problem.key)) {
+            // Only Kafka's keys tell that the value may be secret, so the configuration would show the line.
+            let bare = Problem::new(problem.message).with_key(section.full_key(&problem.key));
+            return bare.with_origin(entry.origin().clone()).with_hint(hint);
+        }
+        if keys::is_known_key(&problem.key) {
+            section.problem(&problem.key, problem.message, hint)
+        } else {
+            section.key_problem(&problem.key, problem.message, hint)
+        }
+    });
     match stream_conf::Error::of(located) {
         Some(error) => error.into(),
         None => Error::internal("settings were refused without a reason"),

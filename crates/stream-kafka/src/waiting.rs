@@ -11,6 +11,9 @@ use crate::client::client_error;
 /// How long one try may take.
 pub(crate) const TRY: Duration = Duration::from_millis(1_000);
 
+/// How long a wait without a known reason goes unmentioned.
+const PATIENCE: Duration = Duration::from_millis(900);
+
 /// How often the wait is mentioned again.
 const REPEAT: Duration = Duration::from_secs(5);
 
@@ -67,7 +70,9 @@ pub(crate) fn wait_for<R>(
             let hint = format!("check bootstrap.servers and that the broker runs; {} sets how long to wait", limit.key);
             return Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint));
         }
-        if elapsed >= next_word {
+        // A coordinator that is still loading answers "not yet" for a moment: worth a line only if it lasts.
+        let patience = if reason.is_none() { PATIENCE } else { Duration::ZERO };
+        if elapsed >= next_word.max(patience) {
             tracing::warn!(
                 "waiting for broker {brokers}: {why} ({tries} {})",
                 if tries == 1 { "try" } else { "tries" }

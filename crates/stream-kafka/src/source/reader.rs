@@ -234,7 +234,9 @@ where
             state.note_run(batch);
             self.polls = self.polls.wrapping_add(1);
             if !batch.is_empty() {
-                self.trouble = false;
+                if std::mem::take(&mut self.trouble) {
+                    tracing::info!("the broker answers again, reading goes on");
+                }
                 if self.polls.is_multiple_of(SERVE_EVERY) {
                     self.serve();
                 }

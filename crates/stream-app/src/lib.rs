@@ -1,0 +1,100 @@
+//! A job's command line.
+//!
+//! One function that describes the job is all a program needs; [`run`] makes the rest: layered configuration from
+//! files, environment and arguments, `run`, `validate`, `graph`, `config` and `completion`, logs on standard error,
+//! data on standard output, signals that stop the job well, and exit codes that supervisors can act on.
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use stream_core::{Result, StreamingContext};
+//!
+//! fn handle(ctx: &StreamingContext) -> Result<()> {
+//!     ctx.from_iter(1..=3).map(|n| n * n).print();
+//!     Ok(())
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     stream_app::run(handle)
+//! }
+//! ```
+//!
+//! | exit code | meaning |
+//! | --- | --- |
+//! | 0 | the job ended well, or was stopped well |
+//! | 1 | the job failed |
+//! | 2 | the configuration or the command line is wrong |
+//! | 3 | another instance has taken over: don't restart this one |
+
+mod arguments;
+mod commands;
+mod logs;
+mod report;
+mod running;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use stream_core::{Configuration, ErrorKind, Result, StreamingContext};
+
+use arguments::{Command, Invocation};
+
+/// The file that is read when the command line names none.
+const DEFAULT_FILE: &str = "application.yml";
+
+/// Runs the program's command line with the job that `handle` describes.
+///
+/// `handle` is called once, for every command that needs the job, with a context that holds the configuration.
+pub fn run(handle: impl FnOnce(&StreamingContext) -> Result<()>) -> ExitCode {
+    let invocation = match arguments::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(stopped) => return stopped.exit(),
+    };
+    match logs::init(&invocation.options).and_then(|()| dispatch(&invocation, handle)) {
+        Ok(code) => code,
+        Err(error) => {
+            report::error(&error);
+            exit_code(error.kind())
+        }
+    }
+}
+
+fn exit_code(kind: ErrorKind) -> ExitCode {
+    match kind {
+        ErrorKind::Config => ExitCode::from(2),
+        ErrorKind::Fenced => ExitCode::from(3),
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> Result<()>) -> Result<ExitCode> {
+    if let Command::Completion { shell } = &invocation.command {
+        arguments::completion(*shell);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let configuration = read_configuration(&invocation.settings)?;
+    if let Command::Config(what) = &invocation.command {
+        return commands::config(&configuration, what);
+    }
+    let name = job_name(&configuration);
+    let ctx = StreamingContext::new(configuration);
+    handle(&ctx)?;
+    match &invocation.command {
+        Command::Graph { format } => commands::graph(&ctx, &name, *format),
+        Command::Validate { deny_warnings } => commands::validate(&ctx, &name, *deny_warnings),
+        _ => running::run(ctx, &name, invocation.options.grace),
+    }
+}
+
+fn read_configuration(settings: &[OsString]) -> Result<Configuration> {
+    let texts = settings.iter().map(|s| s.to_string_lossy().into_owned());
+    let builder = Configuration::builder().default_file(DEFAULT_FILE).process_env().args(texts);
+    Ok(builder.build()?)
+}
+
+/// `app.name`, as StreamPark passes it, or the program's own name.
+fn job_name(configuration: &Configuration) -> String {
+    match configuration.get("app.name") {
+        Some(entry) => entry.text().to_owned(),
+        None => arguments::program_name(),
+    }
+}

@@ -1,0 +1,134 @@
+//! The command line of a job as people and supervisors use it: commands, exit codes, signals.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// The example program, built beside the tests.
+fn squares() -> Command {
+    let test = std::env::current_exe().expect("the test's own path");
+    let program: PathBuf = test.ancestors().nth(2).expect("target/<profile>").join("examples/squares");
+    let mut command = Command::new(program);
+    command.env_remove("RUST_LOG").current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command
+}
+
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = squares().args(arguments).output().expect("the example is built");
+    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+    (status.code().expect("not killed"), text(stdout), text(stderr))
+}
+
+#[test]
+fn without_a_command_the_job_runs() {
+    for arguments in [&[][..], &["run"], &["--set", "app.count=3"], &["--app.count", "3"]] {
+        let (code, out, err) = run(arguments);
+        assert_eq!((code, out.as_str()), (0, "0\n4\n"), "{err}");
+        assert!(err.contains("job `squares` finished"), "{err}");
+    }
+}
+
+#[test]
+fn the_plan_is_printed_in_every_format() {
+    for (format, part) in
+        [("text", "source generate"), ("dot", "digraph"), ("mermaid", "flowchart"), ("json", "\"nodes\"")]
+    {
+        let (code, out, err) = run(&["graph", "--format", format]);
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains(part), "{format}: {out}");
+    }
+}
+
+#[test]
+fn explain_says_where_a_value_comes_from() {
+    let (code, out, _) = run(&["config", "explain", "app.count", "--set", "app.count=5"]);
+    assert_eq!(code, 0);
+    assert!(out.contains('5') && out.contains("command line"), "{out}");
+}
+
+#[test]
+fn mistakes_exit_with_2() {
+    for (arguments, part) in [
+        (&["--set", "app.count=many"][..], "`many` is not"),
+        (&["--set", "paralelism.default=2"], "did you mean `parallelism`?"),
+        (&["--conf", "missing.yml"], "missing.yml"),
+        (&["--log", "no=such=filter"], "is not a filter"),
+        (&["bogus"], "unrecognized subcommand 'bogus'"),
+        (&["graph", "--format", "png"], "invalid value 'png'"),
+    ] {
+        let (code, _, err) = run(arguments);
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        assert!(err.contains(part), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn validate_checks_without_running() {
+    let (code, out, err) = run(&["validate"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("source generate") && err.contains("are valid"), "{out}{err}");
+    let warned = ["validate", "--deny-warnings", "--set", "flink.checkpoints.enable=true"];
+    let (code, _, err) = run(&warned);
+    assert_eq!(code, 2);
+    assert!(err.contains("flink.checkpoints.enable") && err.contains("1 warning"), "{err}");
+}
+
+#[test]
+fn help_and_completion_go_to_standard_output() {
+    let (code, out, _) = run(&["--help"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("--conf <FILE>") && out.contains("Exit codes"), "{out}");
+    let (code, out, _) = run(&["completion", "bash"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("validate"), "{out}");
+}
+
+#[test]
+fn json_logs_are_json() {
+    let (code, _, err) = run(&["--log-format", "json"]);
+    assert_eq!(code, 0);
+    assert!(err.lines().count() > 0 && err.lines().all(|l| l.starts_with('{') && l.ends_with('}')), "{err}");
+}
+
+/// A job without end that has begun to print.
+fn endless(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut command = squares();
+    command.args(["--app.count", "18446744073709551615"]).args(arguments);
+    let mut job = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example is built");
+    let mut out = BufReader::new(job.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("a first line");
+    (job, out)
+}
+
+fn signal(job: &Child) {
+    assert!(Command::new("kill").args(["-TERM", &job.id().to_string()]).status().expect("kill").success());
+}
+
+#[test]
+fn the_first_signal_stops_well() {
+    let (mut job, mut out) = endless(&[]);
+    signal(&job);
+    // Somebody must read, or the job waits for room in the pipe.
+    std::io::copy(&mut out, &mut std::io::sink()).expect("reads to the end");
+    assert_eq!(job.wait().expect("wait").code(), Some(0));
+}
+
+#[test]
+fn the_grace_time_is_kept() {
+    // Nobody reads its output, so the job can't drain: it is cut off.
+    let (mut job, out) = endless(&["--grace", "300 ms"]);
+    signal(&job);
+    let deadline = Duration::from_secs(20);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let waiting = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let code = job.wait().expect("wait").code();
+            sender.send(code).expect("the test waits");
+        });
+        let code = receiver.recv_timeout(deadline);
+        drop(out);
+        code
+    });
+    assert_eq!(waiting, Ok(Some(1)), "ends by itself, with exit code 1");
+}
