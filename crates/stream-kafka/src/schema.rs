@@ -53,7 +53,7 @@ impl std::error::Error for SchemaError {}
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not decode Kafka records into `{T}`",
-    note = "String, Vec<u8> and Option of them are decoded by default; for other types call `.json()`, `.decode(|record| …)` or `.deserializer(your schema)` on the KafkaSource"
+    note = "String, Vec<u8> and Option of them are decoded by default, and types with #[derive(KafkaSchema)]; for others call `.json()`, `.decode(|record| …)` or `.deserializer(your schema)` on the KafkaSource"
 )]
 pub trait KafkaDeserializationSchema<T>: Clone + Send + 'static {
     /// Adds the record's values to `out`.
@@ -66,12 +66,17 @@ pub trait KafkaDeserializationSchema<T>: Clone + Send + 'static {
     fn is_end_of_stream(&self, _value: &T) -> bool {
         false
     }
+
+    /// The topic to read when neither the configuration nor the code names one.
+    fn default_topic(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// A type that says by itself how a Kafka record becomes one; what `KafkaSource::<T>::new` uses by default.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no default Kafka format",
-    note = "call `.json()`, `.decode(|record| …)` or `.deserializer(your schema)` on the KafkaSource"
+    note = "add #[derive(KafkaSchema)] to the type, or call `.json()`, `.decode(|record| …)` or `.deserializer(your schema)` on the KafkaSource"
 )]
 pub trait FromKafka: Sized + Send + 'static {
     /// Decodes a record.
@@ -79,12 +84,17 @@ pub trait FromKafka: Sized + Send + 'static {
     /// # Errors
     /// A [`SchemaError`] with the reason; the source adds where the record is.
     fn from_kafka(record: &RawRecord<'_>) -> Result<Self, SchemaError>;
+
+    /// The topic to read when neither the configuration nor the code names one.
+    fn default_topic() -> Option<&'static str> {
+        None
+    }
 }
 
 /// A type that says by itself how it is written to Kafka; what a `KafkaSink` uses by default.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no default Kafka format",
-    note = "call `.json()` or `.serializer(|value: &{Self}| bytes)` on the KafkaSink"
+    note = "add #[derive(KafkaSchema)] to the type, or call `.json()` or `.serializer(|value: &{Self}| bytes)` on the KafkaSink"
 )]
 pub trait ToKafka {
     /// Fills the record, which comes with the defaults set.
@@ -92,9 +102,17 @@ pub trait ToKafka {
     /// # Errors
     /// A [`SchemaError`] with the reason; it fails the job.
     fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError>;
+
+    /// The topic to write when neither the configuration nor the code names one.
+    fn default_topic() -> Option<&'static str>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
-fn tombstone() -> SchemaError {
+pub(crate) fn tombstone() -> SchemaError {
     SchemaError::new("the value is null (a tombstone); use Option<…> to accept those")
 }
 
@@ -114,6 +132,10 @@ impl FromKafka for Vec<u8> {
 impl<T: FromKafka> FromKafka for Option<T> {
     fn from_kafka(record: &RawRecord<'_>) -> Result<Option<T>, SchemaError> {
         record.value().map(|_| T::from_kafka(record)).transpose()
+    }
+
+    fn default_topic() -> Option<&'static str> {
+        T::default_topic()
     }
 }
 
@@ -143,6 +165,10 @@ impl<T: ToKafka> ToKafka for Option<T> {
     fn to_kafka(&self, record: &mut ProducerRecord) -> Result<(), SchemaError> {
         self.as_ref().map_or(Ok(()), |value| value.to_kafka(record))
     }
+
+    fn default_topic() -> Option<&'static str> {
+        T::default_topic()
+    }
 }
 
 /// Decodes and encodes by the type's own [`FromKafka`] and [`ToKafka`]: text and bytes as they are.
@@ -155,12 +181,20 @@ impl<T: FromKafka> KafkaDeserializationSchema<T> for DefaultSchema {
         out.push(T::from_kafka(record)?);
         Ok(())
     }
+
+    fn default_topic(&self) -> Option<&'static str> {
+        T::default_topic()
+    }
 }
 
 impl<T: ToKafka> SerializationSchema<T> for DefaultSchema {
     #[inline]
     fn serialize(&mut self, value: &T, record: &mut ProducerRecord) -> Result<(), SchemaError> {
         value.to_kafka(record)
+    }
+
+    fn default_topic(&self) -> Option<&'static str> {
+        T::default_topic()
     }
 }
 
@@ -252,9 +286,14 @@ impl ProducerRecord {
 
     /// Sets the key.
     pub fn set_key(&mut self, key: impl AsRef<[u8]>) {
+        self.key_buffer().extend_from_slice(key.as_ref());
+    }
+
+    /// The key's buffer, empty, to be written into; the key is no longer null.
+    pub fn key_buffer(&mut self) -> &mut Vec<u8> {
         self.has_key = true;
         self.key.clear();
-        self.key.extend_from_slice(key.as_ref());
+        &mut self.key
     }
 
     /// Adds a header.
@@ -337,7 +376,7 @@ impl ProducerRecord {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not encode `{T}` for Kafka",
-    note = "text is written as it is by default; for other types call `.json()` or `.serializer(|value: &{T}| bytes)` on the KafkaSink"
+    note = "text and types with #[derive(KafkaSchema)] are written by default; for others call `.json()` or `.serializer(|value: &{T}| bytes)` on the KafkaSink"
 )]
 pub trait SerializationSchema<T>: Clone + Send + 'static {
     /// Fills the record, which comes with the defaults set.
@@ -345,6 +384,11 @@ pub trait SerializationSchema<T>: Clone + Send + 'static {
     /// # Errors
     /// A [`SchemaError`] with the reason; it fails the job.
     fn serialize(&mut self, value: &T, record: &mut ProducerRecord) -> Result<(), SchemaError>;
+
+    /// The topic to write when neither the configuration nor the code names one.
+    fn default_topic(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 impl<T, F> SerializationSchema<T> for F
@@ -380,5 +424,9 @@ where
         self.schema.serialize(value, record)?;
         (self.more)(value, record);
         Ok(())
+    }
+
+    fn default_topic(&self) -> Option<&'static str> {
+        self.schema.default_topic()
     }
 }

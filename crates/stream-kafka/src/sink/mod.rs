@@ -145,7 +145,7 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         S: SerializationSchema<T>,
         P: KafkaPartitioner<T>,
     {
-        let description = match self.describe() {
+        let description = match self.describe(self.serializer.default_topic()) {
             Ok(description) => Some(description),
             Err(error) => {
                 self.context.reject(error);
@@ -162,11 +162,11 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
     }
 
     /// Checks everything that can be checked without a broker.
-    fn describe(&self) -> Result<Description> {
+    fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
         let settings = Settings::read(self.context.configuration(), Role::Sink, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = unsupported(&settings, self.partitioner_in_code);
-        let topic = match self.choose_topic(&settings, &engine) {
+        let topic = match self.choose_topic(&settings, &engine, default_topic) {
             Ok(topic) => topic,
             Err(error) => {
                 errors.push(error);
@@ -186,10 +186,13 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         Ok(Description { client, brokers, topic, engine, is_dev, client_partitions })
     }
 
-    fn choose_topic(&self, settings: &Settings, engine: &EngineSettings) -> Result<Topic> {
+    fn choose_topic(&self, settings: &Settings, engine: &EngineSettings, default_topic: Option<&str>) -> Result<Topic> {
         match (&self.topic, &engine.topics[..]) {
             (None, [topic]) => Ok(Topic::new(topic)),
             (None, []) => {
+                if let Some(topic) = default_topic {
+                    return Ok(Topic::new(topic));
+                }
                 Err(settings.error("topic", "no topic to write to", "add `topic: name`, or call .topic(\"name\")"))
             }
             (None, several) => {

@@ -155,7 +155,7 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         D: KafkaDeserializationSchema<T>,
     {
         let context = self.context;
-        let described = self.describe();
+        let described = self.describe(self.deserializer.default_topic());
         let description = match described {
             Ok(description) => Some(description),
             Err(error) => {
@@ -169,11 +169,11 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
     }
 
     /// Checks everything that can be checked without a broker.
-    fn describe(&self) -> Result<Description> {
+    fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
         let settings = Settings::read(self.context.configuration(), Role::Source, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = Vec::new();
-        let topics = match self.choose_topics(&settings) {
+        let topics = match self.choose_topics(&settings, default_topic) {
             Ok(topics) => topics,
             Err(error) => {
                 errors.push(error);
@@ -213,10 +213,13 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         Ok(Description { client, brokers, topics, group: engine.group_id.clone(), commits, start, engine })
     }
 
-    fn choose_topics(&self, settings: &Settings) -> Result<Vec<String>> {
+    fn choose_topics(&self, settings: &Settings, default_topic: Option<&str>) -> Result<Vec<String>> {
         let configured = &settings.translation.engine.topics;
         if self.topics.is_empty() {
             if configured.is_empty() && settings.translation.engine.pattern.is_none() {
+                if let Some(topic) = default_topic {
+                    return Ok(vec![topic.to_owned()]);
+                }
                 let hint = "add `topic: name` to the section, or call .topic(\"name\")";
                 return Err(settings.error("topic", "no topic to read", hint));
             }

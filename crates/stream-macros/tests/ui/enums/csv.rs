@@ -1,0 +1,9 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+#[kafka(format = "csv")]
+enum Event<T> {
+    Created(T),
+}
+
+fn main() {}

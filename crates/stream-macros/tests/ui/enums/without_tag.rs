@@ -1,0 +1,9 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+enum Event {
+    Created { name: String },
+    Deleted,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+struct User {
+    #[kafka(partition, default)]
+    partition: i32,
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+struct User {
+    #[kafka(key)]
+    id: String,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+struct User {
+    #[kafka(key, header = "id")]
+    id: String,
+    name: String,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use stream_macros::KafkaSchema;
+
+#[derive(KafkaSchema)]
+#[kafka(tag = "type")]
+enum Event {
+    #[kafka(renam = "a")]
+    A { name: String },
+}
+
+fn main() {}
