@@ -6,6 +6,8 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 
 use common::{LIMIT, context, ended, failure, fill_numbers, run_until, run_until_collected, sorted_numbers};
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Collected, DataStream, ErrorKind, StreamingContext, Timestamp};
 use stream_kafka::{
@@ -139,6 +141,43 @@ fn bounded_ends_with_empty_partitions_and_an_empty_topic() {
         }
     }
     assert_eq!(kafka.lag(&kafka.group(), &some), [0, 0, 0, 0]);
+}
+
+/// Ten records committed, ten aborted, ten committed: the log ends in a control record, which nobody reads.
+fn fill_in_transactions(kafka: &KafkaFixture, topic: &str) {
+    let mut settings = ClientConfig::new();
+    settings.set("bootstrap.servers", kafka.bootstrap()).set("transactional.id", topic);
+    let producer: BaseProducer = settings.create().expect("a producer");
+    producer.init_transactions(LIMIT).expect("init");
+    for round in 0..3 {
+        producer.begin_transaction().expect("begin");
+        for i in 0..10 {
+            let value = (10 * round + i).to_string();
+            producer.send(BaseRecord::<(), _>::to(topic).payload(&value).partition(0)).expect("room");
+        }
+        // Written before it is aborted, so that readers meet it.
+        producer.flush(LIMIT).expect("flush");
+        let ended = if round == 1 { producer.abort_transaction(LIMIT) } else { producer.commit_transaction(LIMIT) };
+        ended.expect("end");
+    }
+}
+
+#[test]
+fn bounded_ends_at_control_records() {
+    let kafka = KafkaFixture::new("transactions");
+    let topic = kafka.topic("numbers", 1);
+    fill_in_transactions(&kafka, &topic);
+    let committed: Vec<u64> = (0..10).chain(20..30).collect();
+    for (level, expected) in [("read_uncommitted", (0..30).collect()), ("read_committed", committed)] {
+        let more = [("auto.offset.reset", "earliest"), ("isolation.level", level)];
+        let ctx = reading(&kafka, &topic, &more);
+        let source = KafkaSource::<String>::new(&ctx).starting_offsets(OffsetsInitializer::Earliest).bounded();
+        let records = source.stream().collect();
+        let job = ctx.start("bounded").expect("a good plan");
+        ended(&job).expect("the job ends by itself");
+        assert_eq!(values(records.take()), expected, "{level}");
+        assert_eq!(kafka.lag(&kafka.group(), &topic), [0], "{level}");
+    }
 }
 
 #[test]

@@ -145,6 +145,31 @@ fn an_abort_during_an_outage_ends_the_job() {
     eprintln!("aborted within {:?}", clock.monotonic() - before);
 }
 
+/// Its positions can't be stored, which must not hold up whoever wants the job to end.
+#[test]
+fn a_job_that_only_reads_can_be_aborted_during_an_outage() {
+    collect_log();
+    let cluster = KafkaCluster::start_new("abort-reading");
+    let kafka = KafkaFixture::on(cluster.bootstrap(), "abort-reading");
+    let from = kafka.topic("from", 1);
+    fill_numbers(&kafka, &from, 2_000, 1);
+    let ctx = context(&source_yaml(&kafka, &from));
+    let seen = KafkaSource::<String>::new(&ctx).values().collect();
+    let job = ctx.start("reading").expect("a good plan");
+    let committed = || total(&kafka.lag(&kafka.group(), &from)) == 0;
+    wait_until("all is read and committed", LIMIT, || job.is_finished() || (seen.len() >= 2_000 && committed()));
+    fill_numbers(&kafka, &from, 100_000, 1);
+    wait_until("more is read", LIMIT, || job.is_finished() || seen.len() >= 50_000);
+    cluster.stop();
+    let says = |line: &str| line.contains("reading waits for a broker") && line.contains(cluster.bootstrap());
+    wait_until("the job has noticed", LIMIT, || job.is_finished() || logged().lines().any(says));
+    job.stop();
+    assert!(!job.is_finished());
+    job.abort();
+    wait_until("the job has ended", Duration::from_secs(10), || job.is_finished());
+    job.wait().expect_err("aborted");
+}
+
 fn place(error: &Error) -> &Place {
     error.place().expect("an error of a job has a place")
 }
@@ -256,6 +281,14 @@ fn a_record_that_is_too_large_names_the_topic() {
     let message = format!("can't send a record of 60000 bytes to `{topic}` partition 0: MessageSizeTooLarge");
     assert!(error.message().starts_with(&message), "{error}");
     assert!(error.hint().is_some_and(|hint| hint.contains("max.request.size")), "{error}");
+
+    // A sink that promises nothing goes on without it.
+    let ctx = StreamingContext::new(Configuration::empty());
+    let texts = ["a".repeat(1_500_000), "b".to_owned(), "c".to_owned()];
+    let careless = sink(&ctx, &kafka, &topic).property("max.request.size", "2000000").property("semantic", "NONE");
+    careless.property("batch.size", "1").sink(ctx.from_iter(texts));
+    ctx.execute("careless").expect("the job ends well");
+    assert_eq!(kafka.read(&topic).into_iter().map(|r| r.value).collect::<Vec<_>>(), ["b", "c"]);
 
     // Larger than the broker takes. It says so later; nothing commits here, so there is no barrier to find out at.
     let ctx = StreamingContext::new(Configuration::empty());

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rdkafka::bindings as rd;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
@@ -26,6 +26,9 @@ use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
 
 /// How many messages a lane takes off its queue at once.
 const FETCH: usize = 512;
+
+/// Milliseconds that a commit waits for a coordinator that is away; the next commit tries again.
+const COORDINATOR: &str = "3000";
 
 /// One partition of one topic.
 pub(crate) type TopicPartition = (Topic, i32);
@@ -44,7 +47,12 @@ pub(crate) struct ConsumerHandle(Arc<BaseConsumer<Connection>>);
 impl ConsumerHandle {
     /// Creates the handle; nothing is connected before it is needed.
     pub(crate) fn new(settings: &BTreeMap<String, String>) -> Result<ConsumerHandle> {
-        let config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        if settings.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
+            // The group is never joined, so this is only how long a commit waits for a coordinator that is away; the
+            // handle can't be closed before.
+            config.set("session.timeout.ms", COORDINATOR);
+        }
         let consumer = config.create_with_context(Connection::default()).map_err(|e| creation_error(&e))?;
         Ok(ConsumerHandle(Arc::new(consumer)))
     }
@@ -104,13 +112,24 @@ impl ConsumerHandle {
         self.0.fetch_watermarks(split.0.as_str(), split.1, limit)
     }
 
-    /// Stores positions in the group and waits for the answer.
-    pub(crate) fn commit(&self, positions: &[(TopicPartition, i64)]) -> Result<(), KafkaError> {
+    /// Begins to store positions in the group; never waits.
+    pub(crate) fn start_commit(&self, positions: &[(TopicPartition, i64)]) -> Result<Commit, KafkaError> {
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for ((topic, partition), offset) in positions {
             list.add_partition_offset(topic.as_str(), *partition, Offset::Offset(*offset))?;
         }
-        self.0.commit(&list, CommitMode::Sync)
+        let client = self.0.client().native_ptr();
+        // SAFETY: the handle is alive; rd_kafka_queue_new never returns null.
+        let raw = unsafe { rd::rd_kafka_queue_new(client) };
+        let answers = Queue(NonNull::new(raw).expect("librdkafka aborts when it is out of memory"));
+        // SAFETY: handle, list and queue are alive; librdkafka copies the list and counts its reference to the queue.
+        // Without a callback the answer comes as an event on the queue.
+        let code =
+            unsafe { rd::rd_kafka_commit_queue(client, list.ptr(), answers.0.as_ptr(), None, std::ptr::null_mut()) };
+        match code {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Commit { answers, _handle: self.clone() }),
+            code => Err(KafkaError::ConsumerCommit(code.into())),
+        }
     }
 
     /// Begins to read: lane i gets the splits of `starts[i]` and wakes `wakers[i]`.
@@ -171,6 +190,33 @@ impl Drop for Queue {
     fn drop(&mut self) {
         // SAFETY: gives back the one reference this value owns.
         unsafe { rd::rd_kafka_queue_destroy(self.0.as_ptr()) };
+    }
+}
+
+/// Positions on their way to the group.
+pub(crate) struct Commit {
+    answers: Queue,
+    /// The queue belongs to it, so it goes last.
+    _handle: ConsumerHandle,
+}
+
+impl Commit {
+    /// The answer, if it comes within `limit`; to be asked no more after that. An error of one partition is an error.
+    pub(crate) fn answer(&self, limit: Duration) -> Option<Result<(), KafkaError>> {
+        let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: the queue is alive; an event that is not null is ours to destroy.
+        let event = NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.answers.0.as_ptr(), millis) })?;
+        // SAFETY: a live event, whose list lives as long as it and holds `cnt` elements.
+        let codes = unsafe {
+            let mut codes = vec![rd::rd_kafka_event_error(event.as_ptr())];
+            if let Some(list) = rd::rd_kafka_event_topic_partition_list(event.as_ptr()).as_ref() {
+                codes.extend((0..usize::try_from(list.cnt).unwrap_or(0)).map(|i| (*list.elems.add(i)).err));
+            }
+            rd::rd_kafka_event_destroy(event.as_ptr());
+            codes
+        };
+        let failed = codes.into_iter().find(|code| *code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
+        Some(failed.map_or(Ok(()), |code| Err(KafkaError::ConsumerCommit(code.into()))))
     }
 }
 

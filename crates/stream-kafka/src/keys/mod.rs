@@ -151,6 +151,13 @@ pub fn is_known_key(key: &str) -> bool {
         || [Role::Source, Role::Sink].into_iter().any(|role| native::names(role).any(|name| name == key))
 }
 
+/// Whether the value may be a secret although the key does not look like it: a secret key, or a misspelt one, that only
+/// Kafka knows.
+pub(crate) fn may_hold_secret(key: &str) -> bool {
+    let near = [Role::Source, Role::Sink].into_iter().filter_map(|role| suggest::nearest(role, key));
+    !stream_conf::is_secret_key(key) && std::iter::once(key).chain(near).any(is_secret)
+}
+
 /// Whether known keys begin with `word.`, as `group.id` begins with `group`: below a section, such a first part is not
 /// by itself an alias.
 pub fn begins_known_key(word: &str) -> bool {

@@ -83,7 +83,7 @@ const FAMILIES: &[(&str, &str)] = &[
 ];
 
 /// Keys of Confluent's serializers, which go with the schema registry.
-const RELATIVES: &[(&str, &str)] = &[
+pub(crate) const RELATIVES: &[(&str, &str)] = &[
     ("auto.register.schemas", "schema.registry.url"),
     ("basic.auth.credentials.source", "schema.registry.url"),
     ("basic.auth.user.info", "schema.registry.url"),

@@ -4,17 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stream_core::{Committer, Result, SplitPosition};
+use stream_core::{Committer, Error, ErrorKind, Result, SplitPosition};
 
 use crate::client::client_error;
-use crate::client::consumer::{ConsumerHandle, TopicPartition};
+use crate::client::consumer::{Commit, ConsumerHandle, TopicPartition};
+
+/// How long a commit may hold up the coordinator. Without a broker librdkafka itself would wait for 45 s.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) struct KafkaCommitter {
     handle: ConsumerHandle,
     splits: BTreeMap<Arc<str>, TopicPartition>,
-    committed: BTreeMap<TopicPartition, i64>,
+    committed: Positions,
+    /// A commit that was not answered in time. The next one waits for it, lest an old position overtakes a new one.
+    pending: Option<(Commit, Positions)>,
     interval: Duration,
 }
+
+type Positions = BTreeMap<TopicPartition, i64>;
 
 impl KafkaCommitter {
     pub(super) fn new(
@@ -22,9 +29,28 @@ impl KafkaCommitter {
         names: Vec<(Arc<str>, TopicPartition)>,
         interval: Duration,
     ) -> KafkaCommitter {
-        KafkaCommitter { handle, splits: names.into_iter().collect(), committed: BTreeMap::new(), interval }
+        let splits = names.into_iter().collect();
+        KafkaCommitter { handle, splits, committed: BTreeMap::new(), pending: None, interval }
+    }
+
+    /// Waits for the commit under way, if there is one.
+    fn settle(&mut self) -> Result<()> {
+        let Some((commit, positions)) = self.pending.take() else { return Ok(()) };
+        match commit.answer(PATIENCE) {
+            Some(Ok(())) => {
+                self.committed.extend(positions);
+                Ok(())
+            }
+            Some(Err(error)) => Err(client_error(WHAT, &error)),
+            None => {
+                self.pending = Some((commit, positions));
+                Err(Error::new(ErrorKind::Unavailable, format!("{WHAT}: no answer for {PATIENCE:?}")))
+            }
+        }
     }
 }
+
+const WHAT: &str = "can't commit positions to the group";
 
 impl Committer for KafkaCommitter {
     fn interval(&self) -> Duration {
@@ -32,13 +58,14 @@ impl Committer for KafkaCommitter {
     }
 
     fn commit(&mut self, _epoch: u64, positions: &[SplitPosition]) -> Result<()> {
+        self.settle()?;
         let known = positions.iter().filter_map(|p| Some((*self.splits.get(&p.split)?, p.next)));
         let changed: Vec<_> = known.filter(|(split, next)| self.committed.get(split) != Some(next)).collect();
         if changed.is_empty() {
             return Ok(());
         }
-        self.handle.commit(&changed).map_err(|e| client_error("can't commit positions to the group", &e))?;
-        self.committed.extend(changed);
-        Ok(())
+        let commit = self.handle.start_commit(&changed).map_err(|e| client_error(WHAT, &e))?;
+        self.pending = Some((commit, changed.into_iter().collect()));
+        self.settle()
     }
 }
