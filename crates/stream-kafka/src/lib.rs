@@ -33,6 +33,7 @@ mod source;
 pub mod testing;
 mod waiting;
 
+pub use keys::{BadRecords, DeadLetterFormat};
 pub use partitioner::{KafkaEqualityPartitioner, KafkaPartitioner, TopicPartitioner};
 pub use record::{Headers, KafkaRecord, RawRecord, TimestampType, Topic};
 pub use schema::{

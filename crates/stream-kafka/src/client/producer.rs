@@ -161,8 +161,9 @@ impl Shared {
     }
 
     fn after_flush(&self, said: &mut bool) {
-        let left = self.outstanding();
+        // Under the lock: a round that begins after this look must not count as done by it.
         let mut state = self.lock();
+        let left = self.outstanding();
         if left == 0 || state.failure.is_some() {
             state.flushed = state.round;
             drop(state);
@@ -224,6 +225,11 @@ impl ProducerHandle {
         let mut state = self.shared.lock();
         state.members += 1;
         state.wakers.push(waker);
+    }
+
+    /// Wakes one more subtask when there is room; flushes don't wait for it.
+    pub(crate) fn watch(&self, waker: Waker) {
+        self.shared.lock().wakers.push(waker);
     }
 
     /// A subtask has ended and flushed: later flushes don't wait for it.

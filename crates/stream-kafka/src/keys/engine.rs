@@ -58,6 +58,14 @@ pub struct EngineSettings {
     pub transaction_timeout: Option<Duration>,
     /// `schema.registry.url` and its relatives.
     pub schema_registry: Option<SchemaRegistry>,
+    /// `on_bad_record`. Default: fail.
+    pub on_bad_record: Option<BadRecords>,
+    /// `bad_records.max_ratio`, from 0 to 1. Default: 0.9.
+    pub bad_records_max_ratio: Option<f64>,
+    /// `bad_records.window`, in records. Default: 1000.
+    pub bad_records_window: Option<u64>,
+    /// `dead_letter.format`. Default: that of Kafka Streams.
+    pub dead_letter_format: Option<DeadLetterFormat>,
 }
 
 impl Default for EngineSettings {
@@ -88,6 +96,10 @@ impl Default for EngineSettings {
             transactional_id: None,
             transaction_timeout: None,
             schema_registry: None,
+            on_bad_record: None,
+            bad_records_max_ratio: None,
+            bad_records_window: None,
+            dead_letter_format: None,
         }
     }
 }
@@ -170,6 +182,37 @@ pub enum PartitionerChoice {
     Equality,
     /// librdkafka's own property `partitioner` was set: the client decides.
     Client,
+}
+
+/// What a source does with records that its schema refuses (`on_bad_record`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadRecords {
+    /// Fail the job, naming topic, partition, offset and reason.
+    #[default]
+    Fail,
+    /// Leave them out: counted and logged.
+    Skip,
+    /// Copy them to this topic of the same cluster, with headers that say where they come from and what is wrong.
+    DeadLetter(String),
+}
+
+impl BadRecords {
+    /// Copies bad records to `topic`, which has to exist.
+    pub fn dead_letter(topic: impl Into<String>) -> BadRecords {
+        BadRecords::DeadLetter(topic.into())
+    }
+}
+
+/// The headers that a dead letter gets (`dead_letter.format`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeadLetterFormat {
+    /// `__streams.errors.*`, those of Kafka Streams.
+    #[default]
+    Streams,
+    /// `__connect.errors.*`, those of Kafka Connect.
+    Connect,
 }
 
 /// Settings for a schema registry's client. Values of the properties are not printable.

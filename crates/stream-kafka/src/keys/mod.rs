@@ -30,7 +30,10 @@ pub mod check;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use engine::{AutoOffsetReset, Codec, EngineSettings, IsolationLevel, PartitionerChoice, SchemaRegistry, Semantic};
+pub use engine::{
+    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, IsolationLevel, PartitionerChoice,
+    SchemaRegistry, Semantic,
+};
 pub use secret::is_secret;
 
 use draft::Draft;
@@ -156,6 +159,11 @@ pub fn is_known_key(key: &str) -> bool {
 pub(crate) fn may_hold_secret(key: &str) -> bool {
     let near = [Role::Source, Role::Sink].into_iter().filter_map(|role| suggest::nearest(role, key));
     !stream_conf::is_secret_key(key) && std::iter::once(key).chain(near).any(is_secret)
+}
+
+/// Whether librdkafka lets this role set the property.
+pub(crate) fn is_property_of(role: Role, property: &str) -> bool {
+    native::lookup(role, property) == native::Native::Ours
 }
 
 /// Whether known keys begin with `word.`, as `group.id` begins with `group`: below a section, such a first part is not

@@ -279,6 +279,10 @@ pub const ROWS: &[Row] = rows! {
     "partition.discovery.interval.ms" Source Engine [] (int(i64::MIN, LONG)) "Flink: the newer name of the same"
     "client.id.prefix" Both Engine ["client.id"] (TEXT) "Flink: as `client.id`"
     "commit.offsets.on.checkpoint" Source Engine [] (FLAG) "Flink: show positions in the group; default true"
+    "on_bad_record" Source Engine [] (NAME) "stream-rs: `fail` (default), `skip` or `dead_letter(TOPIC)`, for records that cannot be decoded"
+    "bad_records.max_ratio" Source Engine [] (NAME) "stream-rs: the job stops when more than this part of `bad_records.window` records in a row is bad; default 0.9; 1 never stops it"
+    "bad_records.window" Source Engine [] (int(1, 1_000_000)) "stream-rs: how many records `bad_records.max_ratio` looks at, per subtask; default 1000"
+    "dead_letter.format" Source Engine [] (Rule::Words(&["streams", "connect"])) "stream-rs: whose headers dead letters get; default `streams`"
     "register.consumer.metrics" Source Ignore [] (TEXT) "the engine exports its own metrics"
     "properties.<key>" Both Engine ["<key>"] (TEXT) "Flink SQL: the prefix is dropped, then this table applies"
 };

@@ -1,4 +1,4 @@
-//! Stores positions in the group, where Kafka's own tools show them and the next run begins.
+//! Stores positions in the group, where Kafka's own tools show them and the next run begins; dead letters go before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stream_core::{Committer, Error, ErrorKind, Result, SplitPosition};
 
+use super::dead_letters::DeadLetterFlush;
 use crate::client::client_error;
 use crate::client::consumer::{Commit, ConsumerHandle, TopicPartition};
 
@@ -19,18 +20,21 @@ pub(super) struct KafkaCommitter {
     /// A commit that was not answered in time. The next one waits for it, lest an old position overtakes a new one.
     pending: Option<(Commit, Positions)>,
     interval: Duration,
+    dead_letters: Option<DeadLetterFlush>,
 }
 
 type Positions = BTreeMap<TopicPartition, i64>;
 
 impl KafkaCommitter {
+    /// Commits the splits of `names` only; without any, dead letters are flushed and nothing is stored.
     pub(super) fn new(
         handle: ConsumerHandle,
         names: Vec<(Arc<str>, TopicPartition)>,
         interval: Duration,
+        dead_letters: Option<DeadLetterFlush>,
     ) -> KafkaCommitter {
         let splits = names.into_iter().collect();
-        KafkaCommitter { handle, splits, committed: BTreeMap::new(), pending: None, interval }
+        KafkaCommitter { handle, splits, committed: BTreeMap::new(), pending: None, interval, dead_letters }
     }
 
     /// Waits for the commit under way, if there is one.
@@ -58,6 +62,9 @@ impl Committer for KafkaCommitter {
     }
 
     fn commit(&mut self, _epoch: u64, positions: &[SplitPosition]) -> Result<()> {
+        if let Some(dead_letters) = &mut self.dead_letters {
+            dead_letters.run(PATIENCE)?;
+        }
         self.settle()?;
         let known = positions.iter().filter_map(|p| Some((*self.splits.get(&p.split)?, p.next)));
         let changed: Vec<_> = known.filter(|(split, next)| self.committed.get(split) != Some(next)).collect();

@@ -1,9 +1,11 @@
 //! The Kafka source: from a section of the configuration to a typed stream.
 //!
 //! Reading order: this file (what the user says), [`start`] (where reading begins), [`reader`] (the loop),
-//! [`committer`] (positions for the group).
+//! [`bad_records`] and [`dead_letters`] (what can't be decoded), [`committer`] (positions for the group).
 
+mod bad_records;
 mod committer;
+mod dead_letters;
 mod reader;
 mod start;
 
@@ -18,11 +20,13 @@ pub use start::OffsetsInitializer;
 
 use crate::client::consumer::ConsumerHandle;
 use crate::dev;
-use crate::keys::{AutoOffsetReset, Codec, Role, Semantic};
+use crate::keys::{AutoOffsetReset, BadRecords, Codec, Role, Semantic};
 use crate::record::{KafkaRecord, RawRecord};
 use crate::schema::{Decode, DefaultSchema, JsonSchema, KafkaDeserializationSchema};
 use crate::settings::{Chosen, Settings};
+use bad_records::BadRecordPlan;
 use committer::KafkaCommitter;
+use dead_letters::DeadLetters;
 use reader::{KafkaReader, Shape, ValueOnly, WholeRecord};
 use start::{StartPlan, resolve};
 
@@ -56,6 +60,7 @@ pub struct KafkaSource<'c, T, D = DefaultSchema> {
     topics: Vec<String>,
     start: Option<OffsetsInitializer>,
     bounded: bool,
+    bad_records: Option<BadRecords>,
     deserializer: D,
     records: PhantomData<fn() -> T>,
 }
@@ -69,6 +74,7 @@ impl<'c, T: Record> KafkaSource<'c, T> {
             topics: Vec::new(),
             start: None,
             bounded: false,
+            bad_records: None,
             deserializer: DefaultSchema,
             records: PhantomData,
         }
@@ -111,10 +117,30 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         self
     }
 
+    /// What becomes of records that can't be decoded; wins over `on_bad_record` of the configuration. By default they
+    /// fail the job.
+    ///
+    /// # Example
+    /// ```
+    /// # let configuration = stream_core::Configuration::builder()
+    /// #     .set("kafka.source.bootstrap.servers", "h:9092").set("kafka.source.topic", "users").build()?;
+    /// # let ctx = stream_core::StreamingContext::new(configuration);
+    /// use stream_kafka::{BadRecords, KafkaSource};
+    ///
+    /// let users = KafkaSource::<String>::new(&ctx).on_bad_record(BadRecords::dead_letter("users.dead")).values();
+    /// # users.print();
+    /// # assert!(ctx.plan("users")?.explain(stream_core::ExplainFormat::Text).contains("bad records to users.dead"));
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn on_bad_record(mut self, policy: BadRecords) -> Self {
+        self.bad_records = Some(policy);
+        self
+    }
+
     /// Decodes with a schema of your own.
     pub fn deserializer<E: KafkaDeserializationSchema<T>>(self, deserializer: E) -> KafkaSource<'c, T, E> {
-        let KafkaSource { context, chosen, topics, start, bounded, records, .. } = self;
-        KafkaSource { context, chosen, topics, start, bounded, deserializer, records }
+        let KafkaSource { context, chosen, topics, start, bounded, bad_records, records, .. } = self;
+        KafkaSource { context, chosen, topics, start, bounded, bad_records, deserializer, records }
     }
 
     /// Decodes JSON by serde.
@@ -180,6 +206,8 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
                 Vec::new()
             }
         };
+        let bad_records = BadRecordPlan::new(&settings, self.bad_records.as_ref(), &topics);
+        let bad_records = bad_records.map_err(|error| errors.push(error)).ok();
         if engine.enable_auto_commit == Some(false) {
             let message = "positions would never be stored: checkpointing is off and so is enable.auto.commit";
             errors.push(settings.error(
@@ -196,11 +224,18 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
             );
         }
         debug_assert_eq!(engine.semantic, Semantic::AtLeastOnce, "a source has no semantic");
-        if let Some(error) = Error::join(errors) {
-            return Err(error);
-        }
+        let bad_records = match (Error::join(errors), bad_records) {
+            (Some(error), _) => return Err(error),
+            (None, Some(plan)) => plan,
+            (None, None) => return Err(Error::internal("a policy was refused without a reason")),
+        };
         let mut client = settings.translation.client;
-        let brokers = dev::resolve(&mut client, &topics)?;
+        let is_dev = dev::is_dev(&client);
+        let mut created = topics.clone();
+        if let BadRecords::DeadLetter(topic) = &bad_records.policy {
+            created.push(topic.clone());
+        }
+        let brokers = dev::resolve(&mut client, &created)?;
         let commits = engine.group_id.is_some();
         // Assigning partitions needs a group, even if nothing is ever stored in it.
         client.entry("group.id".to_owned()).or_insert_with(|| "stream-rs-without-group".to_owned());
@@ -210,7 +245,8 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         client.insert("auto.offset.reset".to_owned(), "error".to_owned());
         let reset = engine.auto_offset_reset.unwrap_or(AutoOffsetReset::Latest);
         let start = StartPlan { initializer: self.start.unwrap_or_default(), reset, bounded: self.bounded };
-        Ok(Description { client, brokers, topics, group: engine.group_id.clone(), commits, start, engine })
+        let group = engine.group_id.clone();
+        Ok(Description { client, brokers, is_dev, topics, group, commits, start, bad_records, engine })
     }
 
     fn choose_topics(&self, settings: &Settings, default_topic: Option<&str>) -> Result<Vec<String>> {
@@ -270,10 +306,12 @@ fn not_yet(settings: &Settings, key: &str, what: &str) -> Error {
 struct Description {
     client: BTreeMap<String, String>,
     brokers: String,
+    is_dev: bool,
     topics: Vec<String>,
     group: Option<String>,
     commits: bool,
     start: StartPlan,
+    bad_records: BadRecordPlan,
     engine: crate::keys::EngineSettings,
 }
 
@@ -295,24 +333,29 @@ where
         };
         let handle = ConsumerHandle::new(&description.client)?;
         let splits = resolve(&handle, description, context)?;
+        let letters = DeadLetters::open(&handle, description, context)?;
         let n = context.parallelism();
         let mut dealt: Vec<Vec<_>> = (0..n).map(|_| Vec::new()).collect();
         for (index, split) in splits.iter().enumerate() {
             dealt[index % n].push(split.clone());
         }
         let starts: Vec<Vec<_>> = dealt.iter().map(|d| d.iter().map(start::Resolved::start).collect()).collect();
-        let wakers = (0..n).map(|subtask| context.waker(subtask)).collect();
-        let lanes = handle.assign(&starts, wakers)?;
-        let bounded = description.start.bounded;
-        let readers = lanes.into_iter().zip(dealt).enumerate().map(|(subtask, (lane, splits))| {
-            let deserializer = self.deserializer.clone();
-            Box::new(KafkaReader::<T, D, S>::new(subtask, lane, splits, bounded, deserializer))
-                as Box<dyn SourceReader<_>>
-        });
-        let readers = readers.collect();
-        let committer = description.commits.then(|| {
-            let names: Vec<_> = splits.iter().map(|s| (Arc::clone(&s.name), s.split)).collect();
-            Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval)) as _
+        let lanes = handle.assign(&starts, (0..n).map(|subtask| context.waker(subtask)).collect())?;
+        let (bounded, tally) = (description.start.bounded, description.bad_records.tally(context.name()));
+        let mut readers: Vec<Box<dyn SourceReader<_>>> = Vec::with_capacity(n);
+        for (subtask, (lane, splits)) in lanes.into_iter().zip(dealt).enumerate() {
+            let letters = letters.as_ref().map(|l| l.lane(subtask, std::any::type_name::<D>())).transpose()?;
+            let triage = description.bad_records.triage(letters, Arc::clone(&tally));
+            let (lane, deserializer) = ((lane, context.waker(subtask)), self.deserializer.clone());
+            let reader = KafkaReader::<T, D, S>::new(subtask == 0, lane, splits, bounded, deserializer, triage);
+            readers.push(Box::new(reader));
+        }
+        let committer = (description.commits || letters.is_some()).then(|| {
+            // Dead letters are flushed even where no position is stored.
+            let stored = splits.iter().filter(|_| description.commits);
+            let names = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
+            let flush = letters.as_ref().map(DeadLetters::flush);
+            Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval, flush)) as _
         });
         Ok(Opened { readers, committer })
     }
@@ -321,6 +364,7 @@ where
         let Some(description) = &self.description else { return String::new() };
         let group = description.group.as_deref().map_or("no group".to_owned(), |g| format!("group {g}"));
         let plural = if description.topics.len() == 1 { "topic" } else { "topics" };
-        format!("{plural} {}, {group}, {}", description.topics.join(", "), description.start.describe())
+        let (start, bad) = (description.start.describe(), description.bad_records.describe());
+        format!("{plural} {}, {group}, {start}{bad}", description.topics.join(", "))
     }
 }

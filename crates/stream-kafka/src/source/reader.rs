@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::ErrorCode;
+use stream_core::thread::Waker;
 use stream_core::{Batch, Error, ErrorKind, Poll, Record, Result, SourceReader, SplitPosition};
 
+use super::bad_records::Triage;
 use super::start::Resolved;
 use crate::client::consumer::{Fetched, Lane, TopicPartition};
 use crate::record::{KafkaRecord, RawRecord};
-use crate::schema::{KafkaDeserializationSchema, SchemaError};
+use crate::schema::KafkaDeserializationSchema;
 
 /// How many polls go by before the client's log lines and errors are served, when there is always something to read.
 const SERVE_EVERY: u32 = 1024;
+
+/// How many fetches in a row may yield nothing before barriers and stops get a turn.
+const EMPTY_FETCHES: u32 = 16;
 
 /// What the stream carries of a record.
 pub(crate) trait Shape<T>: 'static {
@@ -73,6 +78,8 @@ pub(super) struct KafkaReader<T, D, S> {
     polls: u32,
     /// Whether an outage was reported and not yet over.
     trouble: bool,
+    /// Wakes this reader's own subtask.
+    waker: Waker,
 }
 
 /// What decoding needs, apart from the lane that lends the messages.
@@ -87,6 +94,7 @@ struct State<T, D, S> {
     bounded: bool,
     deserializer: D,
     decoded: Vec<T>,
+    triage: Triage,
     shape: PhantomData<fn() -> S>,
 }
 
@@ -96,11 +104,19 @@ where
     D: KafkaDeserializationSchema<T>,
     S: Shape<T>,
 {
-    pub(super) fn new(subtask: usize, lane: Lane, splits: Vec<Resolved>, bounded: bool, deserializer: D) -> Self {
+    /// The reader of one subtask; the first one of a source serves the handle's own events.
+    pub(super) fn new(
+        serves: bool,
+        (lane, waker): (Lane, Waker),
+        splits: Vec<Resolved>,
+        bounded: bool,
+        deserializer: D,
+        triage: Triage,
+    ) -> Self {
         let splits = splits.into_iter().map(Split::new).collect();
-        let (run, in_hand, decoded) = (None, None, Vec::new());
-        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, shape: PhantomData };
-        KafkaReader { lane, state, serves: subtask == 0, polls: 0, trouble: false }
+        let (run, in_hand, decoded, shape) = (None, None, Vec::new(), PhantomData);
+        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, triage, shape };
+        KafkaReader { lane, state, serves, polls: 0, trouble: false, waker }
     }
 
     fn serve(&mut self) {
@@ -154,7 +170,12 @@ where
             return Ok(());
         }
         self.in_hand = Some(raw.offset());
-        self.deserializer.deserialize(raw, &mut self.decoded).map_err(|e| undecodable(split, raw, &e))?;
+        self.triage.count();
+        if let Err(reason) = self.deserializer.deserialize(raw, &mut self.decoded) {
+            // It may have given values before it gave up.
+            self.decoded.clear();
+            self.triage.refused(&split.name, raw, &reason)?;
+        }
         split.advance(raw.offset() + 1);
         for value in self.decoded.drain(..) {
             if self.deserializer.is_end_of_stream(&value) {
@@ -212,12 +233,6 @@ where
     }
 }
 
-fn undecodable(split: &Split, raw: &RawRecord<'_>, reason: &SchemaError) -> Error {
-    let message = format!("can't decode {} offset {}: {reason}", split.name, raw.offset());
-    Error::new(ErrorKind::Data, message)
-        .with_hint("mend the producer, or decode with a schema that accepts such records")
-}
-
 impl<T, D, S> SourceReader<S::Output> for KafkaReader<T, D, S>
 where
     T: Record,
@@ -225,9 +240,13 @@ where
     S: Shape<T>,
 {
     fn poll(&mut self, batch: &mut Batch<S::Output>) -> Result<Poll> {
+        let mut empty = 0;
         loop {
             if self.state.is_finished() {
                 return Ok(Poll::End);
+            }
+            if !self.state.triage.ready()? {
+                return Ok(Poll::Idle);
             }
             let state = &mut self.state;
             let taken = self.lane.fetch(|fetched| state.take(fetched, batch))?;
@@ -246,6 +265,13 @@ where
             if taken == 0 {
                 self.serve();
                 return Ok(if self.state.is_finished() { Poll::End } else { Poll::Idle });
+            }
+            // Records without values in any number must not keep the subtask from anything else.
+            empty += 1;
+            if empty == EMPTY_FETCHES && !self.state.is_finished() {
+                self.serve();
+                self.waker.wake();
+                return Ok(Poll::Idle);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Where reading begins: every start (and end) offset is resolved once, before the first read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::client::ClientError;
 use stream_core::{Error, ErrorKind, Result, SourceContext};
@@ -101,14 +102,14 @@ pub(super) fn resolve(
     let splits = find_partitions(handle, description, context)?;
     let plan = &description.start;
     let committed = if description.commits && plan.initializer == OffsetsInitializer::Committed {
-        ask("can't read the group's positions", handle, description, context, |handle| handle.committed(&splits, TRY))?
+        ask("can't read the group's positions", handle, description, context, |h, limit| h.committed(&splits, limit))?
     } else {
         vec![None; splits.len()]
     };
     let mut resolved = Vec::with_capacity(splits.len());
     for (split, committed) in splits.into_iter().zip(committed) {
         let (first, end) =
-            ask("can't read the ends of the log", handle, description, context, |h| h.watermarks(split, TRY))?;
+            ask("can't read the ends of the log", handle, description, context, |h, limit| h.watermarks(split, limit))?;
         let start = plan.choose(split, committed, first, end)?;
         let name: Arc<str> = format!("{}[{}]", split.0, split.1).into();
         let stop = plan.bounded.then_some(end);
@@ -127,7 +128,7 @@ fn find_partitions(
     let mut missing = Vec::new();
     for name in &description.topics {
         let topic = Topic::new(name);
-        match ask("can't read the topics", handle, description, context, |h| h.partitions(name, TRY))? {
+        match ask("can't read the topics", handle, description, context, |h, limit| h.partitions(name, limit))? {
             Some(partitions) => splits.extend(partitions.into_iter().map(|p| (topic, p))),
             None => missing.push(name.as_str()),
         }
@@ -139,19 +140,20 @@ fn find_partitions(
     Err(Error::new(ErrorKind::Config, message).with_hint("create it first; topics are not created by reading them"))
 }
 
-fn ask<R>(
+/// Repeats a question to the brokers, each try within the given limit, until it is answered or the job gives up.
+pub(super) fn ask<R>(
     what: &str,
     handle: &ConsumerHandle,
     description: &Description,
     context: &SourceContext,
-    mut question: impl FnMut(&ConsumerHandle) -> Result<R, ClientError>,
+    mut question: impl FnMut(&ConsumerHandle, Duration) -> Result<R, ClientError>,
 ) -> Result<R> {
     let limit = Limit { time: description.engine.default_api_timeout, key: "default.api.timeout.ms" };
     let trouble = || {
-        handle.serve(std::time::Duration::ZERO);
+        handle.serve(Duration::ZERO);
         handle.trouble()
     };
-    wait_for(what, &description.brokers, limit, &|| context.is_stopping(), &trouble, || question(handle))
+    wait_for(what, &description.brokers, limit, &|| context.is_stopping(), &trouble, || question(handle, TRY))
 }
 
 #[cfg(test)]

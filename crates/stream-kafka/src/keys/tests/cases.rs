@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::{AutoOffsetReset, Codec, EngineSettings, PartitionerChoice, Role, Semantic};
+use super::super::{
+    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, PartitionerChoice, Role, Semantic,
+};
 
 /// What has to come of a setting.
 pub(super) enum Expect {
@@ -313,6 +315,24 @@ pub(super) const CASES: &[Case] = cases! {
     [("client.id.prefix", "job")], Client(&[("client.id", "job")]);
     [("client.id.prefix", "job")], Engine(|e| e.client_id_prefix.as_deref() == Some("job"));
     [("commit.offsets.on.checkpoint", "false")], Engine(|e| !e.commit_offsets_on_checkpoint);
+    [("on_bad_record", "fail")], Engine(|e| e.on_bad_record == Some(BadRecords::Fail));
+    [("on_bad_record", "Skip")], Engine(|e| e.on_bad_record == Some(BadRecords::Skip));
+    [("on_bad_record", "dead_letter( users.dead )")], Engine(|e| e.on_bad_record == Some(BadRecords::dead_letter("users.dead")));
+    [("on_bad_record", "dead_letter")], Refused("names no topic");
+    [("on_bad_record", "dead_letter()")], Refused("names no topic");
+    [("on_bad_record", "dead_letter(a")], Refused("names no topic");
+    [("on_bad_record", "dead_letter(a b)")], Refused("`a b` under `on_bad_record` is not a topic name");
+    [("on_bad_record", "skip(")], Refused("is not one of");
+    [("on_bad_record", "drop")], Refused("is not one of");
+    [("bad_records.max_ratio", "0.5")], Engine(|e| e.bad_records_max_ratio == Some(0.5));
+    [("bad_records.max_ratio", "1")], Engine(|e| e.bad_records_max_ratio == Some(1.0));
+    [("bad_records.max_ratio", "90")], Refused("is not a number from 0 to 1");
+    [("bad_records.max_ratio", "NaN")], Refused("is not a number from 0 to 1");
+    [("bad_records.window", "50")], Engine(|e| e.bad_records_window == Some(50));
+    [("bad_records.window", "0")], Refused("is not a whole number from 1 to 1000000");
+    [("dead_letter.format", "CONNECT")], Engine(|e| e.dead_letter_format == Some(DeadLetterFormat::Connect));
+    [("dead_letter.format", "streams")], Engine(|e| e.dead_letter_format == Some(DeadLetterFormat::Streams));
+    [("dead_letter.format", "flink")], Refused("is not one of");
     [("register.consumer.metrics", "true")], Ignored;
     [("properties.client.id", "job")], Client(&[("client.id", "job")]);
 };

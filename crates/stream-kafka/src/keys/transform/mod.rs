@@ -1,5 +1,6 @@
 //! The keys that need more than a new name, by theme, in the order in which they build on each other.
 
+mod bad_records;
 mod ciphers;
 mod codec;
 mod common;
@@ -24,6 +25,7 @@ pub(crate) fn run(draft: &mut Draft, read_head: &ReadHead<'_>) {
         Role::Source => {
             start::run(draft);
             consumer::run(draft);
+            bad_records::run(draft);
         }
         Role::Sink => producer::run(draft),
     }
