@@ -2,15 +2,17 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use common::{LIMIT, collect_log, context, ended, failure, logged};
+use stream_core::thread::Waker;
 use stream_core::{Configuration, DataStream, ErrorKind, StreamingContext, Timestamp};
 use stream_kafka::{
     BadRecords, KafkaDeserializationSchema, KafkaRecord, KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord,
     RawRecord, SchemaError, SerializationSchema,
 };
-use stream_testkit::{KafkaFixture, wait_until};
+use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
 
 const RECORDS: u64 = 100_000;
 const BAD: usize = 1_000;
@@ -297,8 +299,43 @@ fn committed_positions_are_behind_the_dead_letters() {
     numbers(&ctx).for_each(|_| {});
     ctx.execute("rest").expect("the job ends well");
     let offset = |r: &Raw| r.headers.last("__streams.errors.offset").map(<[u8]>::to_vec);
-    let offsets: std::collections::BTreeSet<_> = read_raw(&kafka, &dead).iter().map(offset).collect();
+    let offsets: BTreeSet<_> = read_raw(&kafka, &dead).iter().map(offset).collect();
     assert_eq!((offsets.len(), lag()), (20_000, 0));
+}
+
+#[test]
+fn dead_letters_wait_for_a_broker_that_is_away() {
+    const COUNT: u64 = 60_000;
+    let cluster = KafkaCluster::start_new("bad-outage");
+    let kafka = KafkaFixture::on(cluster.bootstrap(), "bad-outage");
+    let (topic, dead) = (all_bad(&kafka, COUNT), kafka.topic("dead", 2));
+    let more = format!("  on_bad_record: dead_letter({dead})\n  bad_records.max_ratio: 1\n");
+    let ctx = reading(&kafka, &topic, &more);
+    // Slow enough for the broker to go in the middle of it.
+    let mut seen = 0_u64;
+    let slow = move |record: &RawRecord<'_>| {
+        seen += 1;
+        if seen.is_multiple_of(1_000) {
+            Waker::new().park(Duration::from_millis(50));
+        }
+        Err::<u64, _>(format!("{} is bad", record.offset()))
+    };
+    KafkaSource::new(&ctx).decode(slow).values().for_each(|_| {});
+    let job = ctx.start("outage").expect("a good plan");
+    let letters = || kafka.counts(&dead).iter().sum::<i64>();
+    wait_until("some dead letters", LIMIT, || job.is_finished() || letters() > 5_000);
+    cluster.stop();
+    // Longer than a commit waits for dead letters, so that some commits give up.
+    Waker::new().park(Duration::from_secs(8));
+    assert!(!job.is_finished(), "{:?}", job.wait());
+    cluster.start();
+    wait_until("all is committed", LIMIT, || job.is_finished() || kafka.lag(&kafka.group(), &topic) == [0]);
+    // Nothing is flushed by an abort.
+    job.abort();
+    ended(&job).expect_err("aborted");
+    let message = |r: &Raw| r.headers.last("__streams.errors.message").map(<[u8]>::to_vec);
+    let messages: BTreeSet<_> = read_raw(&kafka, &dead).iter().map(message).collect();
+    assert_eq!(messages.len() as u64, COUNT, "nothing is lost");
 }
 
 #[test]
