@@ -3,9 +3,11 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use common::{LIMIT, collect_log, context, ended, failure, logged};
+use stream_core::clock::{Clock, SystemClock};
 use stream_core::thread::Waker;
 use stream_core::{Configuration, DataStream, ErrorKind, StreamingContext, Timestamp};
 use stream_kafka::{
@@ -36,9 +38,15 @@ fn is_bad(i: u64) -> bool {
     i % 100 == 37 + i / 100 % 4
 }
 
+/// The first record's timestamp: an hour ago, as a topic soon forgets what is a week old.
+fn start() -> i64 {
+    static START: OnceLock<i64> = OnceLock::new();
+    *START.get_or_init(|| SystemClock::new().wall().as_millis() - 3_600_000)
+}
+
 fn record(i: u64, out: &mut ProducerRecord) {
     out.set_partition(i32::try_from(i % 4).expect("small"));
-    out.set_timestamp(Timestamp::from_millis(1_600_000_000_000 + i64::try_from(i).expect("small")));
+    out.set_timestamp(Timestamp::from_millis(start() + i64::try_from(i).expect("small")));
     if !i.is_multiple_of(3) {
         out.set_key(format!("key {i}"));
     }
@@ -404,7 +412,7 @@ fn wrong_settings_are_refused_with_place_and_hint() {
             "on_bad_record: dead_letter(t)",
             "18",
             "`t` is the dead-letter topic of a source that reads it",
-            "bad records would go round for ever: choose a topic of its own for them",
+            "choose a topic of its own for bad records",
         ),
         (
             "bad_records.max_ratio: 90",
@@ -441,4 +449,15 @@ fn wrong_settings_are_refused_with_place_and_hint() {
         );
         assert_eq!(failure(ctx).to_string(), expected);
     }
+}
+
+#[test]
+fn a_dead_letter_topic_in_code_is_checked_too() {
+    let ctx = context("kafka.source:\n  bootstrap.servers: h:9092\n  topic: t\n");
+    let source = KafkaSource::new(&ctx).deserializer(Number).on_bad_record(BadRecords::dead_letter("a b"));
+    source.values().for_each(|_| {});
+    let expected = "error[config]: `a b` is the dead-letter topic and no topic name\n  --> \
+                    application.yml:2:3\n   = key: \
+                    kafka.source.on_bad_record\n   = help: correct the argument of .on_bad_record(…)";
+    assert_eq!(failure(ctx).to_string(), expected);
 }

@@ -30,6 +30,8 @@ fn without_the_feature_the_way_to_it_is_told() {
 
 #[cfg(feature = "dev-broker")]
 mod with_the_feature {
+    use stream_kafka::{BadRecords, RawRecord};
+
     use super::*;
     use crate::common::{run_until_collected, sorted_numbers};
 
@@ -55,6 +57,30 @@ mod with_the_feature {
         KafkaSink::new(&ctx).sink(ctx.generate(500, |i| i.to_string()));
         let values = KafkaSource::<String>::new(&ctx).values().collect();
         assert_eq!(sorted_numbers(run_until_collected(ctx, &values, 500)), (0..500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn dead_letters_have_their_topic_too() {
+        let ctx = dev("some-bad", "");
+        KafkaSink::new(&ctx).sink(ctx.generate(300, |i| if i % 3 == 0 { "x".to_owned() } else { i.to_string() }));
+        ctx.execute("write").expect("the job ends well");
+
+        let ctx = dev("some-bad", "");
+        let source = KafkaSource::new(&ctx).decode(|record: &RawRecord<'_>| {
+            let text = std::str::from_utf8(record.value().unwrap_or_default()).map_err(|e| e.to_string())?;
+            text.parse::<u64>().map_err(|e| e.to_string())
+        });
+        let numbers = source.on_bad_record(BadRecords::dead_letter("some-bad-dead")).bounded().values().collect();
+        ctx.execute("read").expect("the job ends well");
+        assert_eq!(numbers.take().len(), 200);
+
+        let ctx = dev("some-bad-dead", "");
+        let letters = KafkaSource::<String>::new(&ctx).bounded().stream().collect();
+        ctx.execute("letters").expect("the job ends well");
+        let letters = letters.take();
+        assert_eq!(letters.len(), 100);
+        let message = letters[0].headers.last("__streams.errors.message");
+        assert_eq!(message, Some(&b"invalid digit found in string"[..]));
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub use engine::{
     SchemaRegistry, Semantic,
 };
 pub use secret::is_secret;
+pub(crate) use transform::is_topic_name;
 
 use draft::Draft;
 

@@ -12,7 +12,7 @@ use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result};
 
 use super::dead_letters::DeadLetterLane;
-use crate::keys::{BadRecords, DeadLetterFormat};
+use crate::keys::{self, BadRecords, DeadLetterFormat};
 use crate::record::RawRecord;
 use crate::schema::SchemaError;
 use crate::settings::Settings;
@@ -73,12 +73,19 @@ impl BadRecordPlan {
         if !matches!(policy, BadRecords::DeadLetter(_)) {
             engine.dead_letter_format.inspect(|_| useless("dead_letter.format", "`dead_letter(TOPIC)`"));
         }
-        if let BadRecords::DeadLetter(topic) = &policy
-            && topics.contains(topic)
-        {
-            let message = format!("`{topic}` is the dead-letter topic of a source that reads it");
-            let hint = "bad records would go round for ever: choose a topic of its own for them";
-            errors.push(settings.error("on_bad_record", message, hint));
+        if let BadRecords::DeadLetter(topic) = &policy {
+            let wrong = if topics.contains(topic) {
+                Some((
+                    "is the dead-letter topic of a source that reads it",
+                    "choose a topic of its own for bad records",
+                ))
+            } else if !keys::is_topic_name(topic) {
+                Some(("is the dead-letter topic and no topic name", "correct the argument of .on_bad_record(…)"))
+            } else {
+                None
+            };
+            let error = wrong.map(|(what, hint)| settings.error("on_bad_record", format!("`{topic}` {what}"), hint));
+            errors.extend(error);
         }
         let ratio = engine.bad_records_max_ratio.unwrap_or(MAX_RATIO);
         let limit = Limit::new(ratio, engine.bad_records_window.unwrap_or(WINDOW));

@@ -94,7 +94,7 @@ fn topics(draft: &mut Draft) {
 }
 
 /// Kafka's own rule for names of topics.
-pub(super) fn is_topic_name(name: &str) -> bool {
+pub(crate) fn is_topic_name(name: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     !name.is_empty() && name.len() <= 249 && name != "." && name != ".." && name.chars().all(legal)
 }

@@ -13,6 +13,8 @@ mod security;
 mod start;
 mod stores;
 
+pub(crate) use common::is_topic_name;
+
 use super::draft::Draft;
 use super::{ReadHead, Role};
 
