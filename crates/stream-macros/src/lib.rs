@@ -42,7 +42,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|---|
 /// | `key` | the record's key | text or bytes |
 /// | `header = "name"` | the last header of that name | text or bytes |
-/// | `headers` | all headers | `Headers` |
+/// | `headers` | the headers that have no field of their own | `Headers` |
 /// | `timestamp` | the record's timestamp | `i64` in milliseconds, `Timestamp` |
 /// | `partition` | the partition: where it came from, and where it is written | `i32` |
 /// | `offset`, `topic` | where it came from; not written | `i64`; `String`, `Topic` |

@@ -45,6 +45,15 @@ pub fn write_header(record: &mut ProducerRecord, name: &str, value: &impl Displa
     Ok(())
 }
 
+/// The headers but for those of these names, which other fields hold and write.
+pub fn other_headers(headers: &Headers, named: &[&str]) -> Headers {
+    let mut others = Headers::default();
+    for (name, value) in headers.iter().filter(|(name, _)| !named.contains(name)) {
+        others.push(name, value);
+    }
+    others
+}
+
 /// Adds all headers.
 pub fn write_headers(record: &mut ProducerRecord, headers: &Headers) {
     headers.iter().for_each(|(name, value)| record.add_header(name, value));

@@ -126,7 +126,7 @@ fn read_fields(schema: &Schema) -> TokenStream {
     let headers = parts::fetch_headers(schema);
     let fields = schema.fields().iter().enumerate().map(|(index, field)| {
         let (member, variable) = (&field.member, quote::format_ident!("__field{index}"));
-        let read = if field.role.is_part() { parts::read(field) } else { quote!(#variable) };
+        let read = if field.role.is_part() { parts::read(schema, field) } else { quote!(#variable) };
         quote!(#member: #read)
     });
     quote! {

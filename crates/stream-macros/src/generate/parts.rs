@@ -15,7 +15,7 @@ pub(super) fn fetch_headers(schema: &Schema) -> Option<TokenStream> {
 }
 
 /// The expression that reads a part.
-pub(super) fn read(field: &Field) -> TokenStream {
+pub(super) fn read(schema: &Schema, field: &Field) -> TokenStream {
     let ty = &field.ty;
     let inner = types::without_option(ty);
     match &field.role {
@@ -40,7 +40,13 @@ pub(super) fn read(field: &Field) -> TokenStream {
         Role::Partition(_) => quote_spanned!(ty.span()=> __record.partition()),
         Role::Offset(_) => quote_spanned!(ty.span()=> __record.offset()),
         Role::Topic(_) => quote_spanned!(ty.span()=> <#ty as __kafka::parts::TopicName>::of(__record.topic())),
-        Role::Headers(_) => quote_spanned!(ty.span()=> ::core::clone::Clone::clone(&__headers)),
+        Role::Headers(_) => {
+            let named = schema.fields().iter().filter_map(|field| match &field.role {
+                Role::Header(name) => Some(name),
+                _ => None,
+            });
+            quote_spanned!(ty.span()=> __kafka::parts::other_headers(&__headers, &[#(#named),*]))
+        }
         Role::Value | Role::Whole(_) | Role::Skip(_) => TokenStream::new(),
     }
 }
