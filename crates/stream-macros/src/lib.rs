@@ -3,8 +3,8 @@
 //! Use it as `stream_kafka::KafkaSchema`; there are a runnable example and the rules for every format. This crate
 //! depends on none of ours: what it generates names `::stream_kafka`, or what `#[kafka(crate = "path")]` says.
 //!
-//! From input to output: [`items`] reads the attributes, [`container`] and [`field`] give them a meaning, [`check`]
-//! looks at what does not go together, all mistakes go into one list ([`mistakes`]), and [`generate`] writes the code.
+//! From input to output: `items` reads the attributes, `container` and `field` give them a meaning, `check`
+//! looks at what does not go together, all mistakes go into one list (`mistakes`), and `generate` writes the code.
 
 mod check;
 mod container;

@@ -51,6 +51,7 @@ fn from_kafka(schema: &Schema) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #generics __kafka::FromKafka for #name #arguments #bounds {
+            #[inline]
             fn from_kafka(
                 __record: &__kafka::RawRecord<'_>,
             ) -> ::core::result::Result<Self, __kafka::SchemaError> {
@@ -80,6 +81,7 @@ fn to_kafka(schema: &Schema) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #generics __kafka::ToKafka for #name #arguments #bounds {
+            #[inline]
             fn to_kafka(
                 &self,
                 __record: &mut __kafka::ProducerRecord,
