@@ -27,14 +27,18 @@
 //! ```
 
 mod clock;
+mod difference;
 mod driver;
+mod harness;
 mod input;
 mod output;
 mod random;
+mod rig;
 mod stepped;
 
 pub use clock::VirtualClock;
 pub use driver::TestDriver;
+pub use harness::Harness;
 pub use input::TestInput;
 pub use output::TestOutput;
 pub use stepped::SteppedJob;
