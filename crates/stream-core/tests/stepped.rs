@@ -80,3 +80,44 @@ fn an_abort_ends_the_job_with_the_next_step() {
     let error = job.run().expect_err("aborted");
     assert_eq!((error.kind(), error.message()), (ErrorKind::User, "job `endless` was aborted"));
 }
+
+/// Without commits nothing falls due, so nobody makes good for a wake that was lost.
+#[test]
+fn no_wake_is_lost_between_subtasks() {
+    for seed in 0..100 {
+        let ctx = StreamingContext::new(Configuration::empty()).parallelism(seed as usize % 3 + 1).exchange_bytes(1);
+        let numbers = ctx.generate(3000, |x| x).rebalance().flat_map(|x| [x; 3]);
+        let odd = numbers.clone().filter(|x| x % 2 == 1).rebalance().map(|x| x).parallelism(2);
+        let all = numbers.union([odd]).rebalance().collect();
+        let mut job = SteppedJob::new(ctx, "wakes", seed).expect("a job");
+        job.run().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert_eq!(all.len(), 13_500, "seed {seed}");
+    }
+}
+
+/// At least once: wherever the job is killed, what was committed has reached the output.
+#[test]
+fn a_crash_after_any_step_loses_nothing_that_was_committed() {
+    let mut positions = BTreeSet::new();
+    for seed in 0..300 {
+        let mut driver = TestDriver::new().parallelism(3).exchange_bytes(1).seed(seed);
+        let (input, numbers) = driver.input("numbers");
+        let numbers = numbers.rebalance().flat_map(|x: u64| [x, x]);
+        let output = driver.output(numbers.clone().map(|x| x).union([numbers.rebalance()]).rebalance());
+        input.push_all(0..5000);
+        input.end();
+        let job = driver.running().expect("a job");
+        job.set_step_time(Duration::from_millis(300));
+        for _ in 0..seed {
+            job.step().expect("no failure");
+        }
+        drop(driver);
+        let (committed, mut counts) = (input.committed(), vec![0; 5000]);
+        for number in output.take() {
+            counts[number as usize] += 1;
+        }
+        assert!(counts[..committed as usize].iter().all(|count| *count == 4), "seed {seed}: {committed} committed");
+        positions.insert(committed);
+    }
+    assert!(positions.len() > 3, "crashes before, between and after commits: {positions:?}");
+}

@@ -25,7 +25,7 @@ use crate::testing::random::Random;
 use crate::thread::Waker;
 
 /// How many steps one call may take: a job that never rests has to fail its test, not to hang it.
-const STEPS_MAX: u64 = 10_000_000;
+const STEPS_MAX: u64 = if cfg!(test) { 1000 } else { 1_000_000 };
 
 /// How many steps the trace remembers.
 const TRACE_MAX: usize = 100_000;
@@ -379,5 +379,76 @@ impl Trace {
             self.steps.pop_front();
         }
         self.steps.push_back((at, name, step));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+    use crate::{Batch, Configuration, ErrorKind};
+
+    /// Has no records: says so, or never says anything again. Its positions can't be stored.
+    #[derive(Clone)]
+    struct Silent(Poll);
+
+    impl Source<u64> for Silent {
+        fn open(&mut self, _context: &SourceContext) -> Result<Opened<u64>> {
+            let committer = (self.0 == Poll::End).then(|| Box::new(self.clone()) as Box<dyn Committer>);
+            Ok(Opened { readers: vec![Box::new(self.clone())], committer })
+        }
+    }
+
+    impl SourceReader<u64> for Silent {
+        fn poll(&mut self, _batch: &mut Batch<u64>) -> Result<Poll> {
+            Ok(self.0)
+        }
+
+        fn positions(&mut self, _positions: &mut Vec<SplitPosition>) {}
+    }
+
+    impl Committer for Silent {
+        fn interval(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        fn commit(&mut self, _epoch: u64, _positions: &[SplitPosition]) -> Result<()> {
+            Err(Error::new(ErrorKind::Unavailable, "nobody answers"))
+        }
+    }
+
+    fn error_of(describe: fn(&StreamingContext)) -> Error {
+        let context = StreamingContext::new(Configuration::empty());
+        describe(&context);
+        let mut job = SteppedJob::new(context, "j", 0).expect("a valid job");
+        job.run().expect_err("the job can't succeed")
+    }
+
+    #[test]
+    fn a_job_without_end_is_an_error_and_not_a_hang() {
+        let error = error_of(|ctx| {
+            ctx.generate(u64::MAX, |x| x).for_each(|_| {});
+        });
+        assert_eq!(error.message(), "job `j` still has work after 1000 steps");
+    }
+
+    #[test]
+    fn a_job_that_nobody_would_wake_is_an_error_and_not_a_hang() {
+        let error = error_of(|ctx| {
+            ctx.source("silent", Silent(Poll::Idle)).for_each(|_| {});
+        });
+        let expected = "job `j` rests before its end, and nothing is due; its last steps, newest first: \
+                        0.000000 silent-1[0] Idle";
+        assert_eq!(error.message(), expected);
+    }
+
+    #[test]
+    fn a_commit_that_never_succeeds_gives_the_job_up() {
+        let error = error_of(|ctx| {
+            ctx.source("silent", Silent(Poll::End)).for_each(|_| {});
+        });
+        assert_eq!(error.message(), "job `j` was aborted");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("nobody answers"), "{cause}");
     }
 }
