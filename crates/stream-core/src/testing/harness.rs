@@ -55,6 +55,19 @@ enum Room {
     Scarce,
 }
 
+/// What comes in.
+enum Event<I> {
+    Record(I, Option<Timestamp>),
+    Watermark(Timestamp),
+}
+
+/// What is handed to the operator at once.
+enum Step {
+    /// The records at these indices of the input.
+    Batch(usize, usize),
+    Watermark(Timestamp),
+}
+
 /// One way to run an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Variation {
@@ -133,7 +146,7 @@ impl fmt::Display for Variation {
 #[must_use = "a harness runs nothing before check() or failure()"]
 pub struct Harness<I, O, F> {
     make: F,
-    input: Vec<(I, Option<Timestamp>)>,
+    input: Vec<Event<I>>,
     output: Vec<O>,
     timestamps: Option<Vec<Timestamp>>,
     context: OperatorContext,
@@ -152,16 +165,23 @@ where
         Harness { make, input: Vec::new(), output: Vec::new(), timestamps: None, context }
     }
 
-    /// Sets the records that come in, without timestamps.
+    /// Adds records that come in, without timestamps.
     pub fn input(mut self, records: impl IntoIterator<Item = I>) -> Harness<I, O, F> {
-        self.input = records.into_iter().map(|record| (record, None)).collect();
+        self.input.extend(records.into_iter().map(|record| Event::Record(record, None)));
         self
     }
 
-    /// Sets the records that come in, with the milliseconds of their timestamps.
+    /// Adds records that come in, with the milliseconds of their timestamps.
     pub fn input_at(mut self, records: impl IntoIterator<Item = (I, i64)>) -> Harness<I, O, F> {
-        let timed = |(record, millis)| (record, Some(Timestamp::from_millis(millis)));
-        self.input = records.into_iter().map(timed).collect();
+        let timed = |(record, millis)| Event::Record(record, Some(Timestamp::from_millis(millis)));
+        self.input.extend(records.into_iter().map(timed));
+        self
+    }
+
+    /// Adds a watermark between the records before and those that follow, for operators whose output depends on it.
+    /// A record that follows may be late.
+    pub fn watermark(mut self, millis: i64) -> Harness<I, O, F> {
+        self.input.push(Event::Watermark(Timestamp::from_millis(millis)));
         self
     }
 
@@ -238,24 +258,23 @@ where
     }
 
     fn collect(&self, variation: Variation) -> Result<Seen<O>, String> {
-        let scarce = variation.room == Room::Scarce;
-        let mut rig = Rig::new(&self.make, &self.context, scarce)?;
-        for (step, (start, end)) in self.cuts(variation.batches).into_iter().enumerate() {
-            rig.batch(self.batch(start, end))?;
-            match variation.between {
-                Between::Nothing => {}
-                Between::Watermark => {
-                    if let Some(watermark) = self.watermark_after(end) {
-                        rig.watermark(watermark)?;
-                    }
+        let mut rig = Rig::new(&self.make, &self.context, variation.room == Room::Scarce, self.has_late_records())?;
+        let mut time = Timestamp::MIN;
+        for (index, step) in self.steps(variation.batches).into_iter().enumerate() {
+            match step {
+                Step::Batch(start, end) => {
+                    rig.batch(self.batch(start, end))?;
+                    self.between(&mut rig, variation.between, end, &mut time)?;
                 }
-                Between::Idle => rig.idle()?,
-                Between::Barrier => rig.barrier(step as u64 + 1)?,
+                Step::Watermark(watermark) => {
+                    time = watermark;
+                    rig.watermark(watermark)?;
+                }
             }
             let restore = match variation.restore {
                 Restore::Never => false,
                 Restore::Every => true,
-                Restore::EveryOther => step % 2 == 1,
+                Restore::EveryOther => index % 2 == 1,
             };
             if restore {
                 rig.restore(&self.make, &self.context)?;
@@ -265,43 +284,100 @@ where
         rig.end()
     }
 
+    /// What the variation puts after the records before `next`; event time has reached `time`.
+    fn between(
+        &self,
+        rig: &mut Rig<I, O, P>,
+        between: Between,
+        next: usize,
+        time: &mut Timestamp,
+    ) -> Result<(), String> {
+        match between {
+            Between::Nothing => Ok(()),
+            Between::Watermark => match self.watermark_before(next).filter(|watermark| watermark > time) {
+                Some(watermark) => {
+                    *time = watermark;
+                    rig.watermark(watermark)
+                }
+                None => Ok(()),
+            },
+            Between::Idle => rig.idle(),
+            // Any number will do, as long as each barrier has its own.
+            Between::Barrier => rig.barrier(next as u64),
+        }
+    }
+
     fn batch(&self, start: usize, end: usize) -> Batch<I> {
         let mut batch = Batch::new();
-        for (record, timestamp) in &self.input[start..end] {
-            batch.push_as(record.clone(), *timestamp);
+        for event in &self.input[start..end] {
+            if let Event::Record(record, timestamp) = event {
+                batch.push_as(record.clone(), *timestamp);
+            }
         }
         batch
     }
 
-    /// Where batches start and end.
-    fn cuts(&self, batches: Batches) -> Vec<(usize, usize)> {
-        let (len, mut start, mut cuts) = (self.input.len(), 0, Vec::new());
+    fn steps(&self, batches: Batches) -> Vec<Step> {
         let mut random = Random::new(if let Batches::Random(seed) = batches { seed } else { 0 });
-        while start < len {
+        let (mut start, mut steps) = (0, Vec::new());
+        while let Some(event) = self.input.get(start) {
+            if let Event::Watermark(watermark) = event {
+                steps.push(Step::Watermark(*watermark));
+                start += 1;
+                continue;
+            }
+            let longest = self.input[start..].iter().take_while(|other| event.may_share_a_batch_with(other)).count();
             let size = match batches {
                 Batches::One => 1,
-                Batches::All => len,
-                Batches::Random(_) => 1 + random.index(len - start),
+                Batches::All => longest,
+                Batches::Random(_) => 1 + random.index(longest),
             };
-            cuts.push((start, start + size));
+            steps.push(Step::Batch(start, start + size));
             start += size;
         }
-        cuts
+        steps
     }
 
-    /// The greatest watermark that no record from `next` on contradicts; none after the last record, because the end
-    /// of the input brings its own. Records without timestamps contradict nothing, so theirs just counts.
-    fn watermark_after(&self, next: usize) -> Option<Timestamp> {
-        let rest = self.input.get(next..).filter(|rest| !rest.is_empty())?;
-        match rest.iter().filter_map(|(_, timestamp)| *timestamp).min() {
-            Some(earliest) => earliest.as_millis().checked_sub(1).map(Timestamp::from_millis),
-            None => i64::try_from(next).ok().map(Timestamp::from_millis),
+    /// The greatest watermark that neither a record nor a watermark from `next` on contradicts; none after the last
+    /// record, because the end of the input brings its own. Without event time nothing is contradicted, and it counts.
+    fn watermark_before(&self, next: usize) -> Option<Timestamp> {
+        let rest = self.input.get(next..).unwrap_or_default();
+        if !rest.iter().any(|event| matches!(event, Event::Record(..))) {
+            return None;
+        }
+        let limits = rest.iter().filter_map(|event| match event {
+            Event::Record(_, timestamp) => timestamp.map(|timestamp| timestamp.as_millis().saturating_sub(1)),
+            Event::Watermark(watermark) => Some(watermark.as_millis()),
+        });
+        limits.min().or_else(|| i64::try_from(next).ok()).map(Timestamp::from_millis)
+    }
+
+    fn has_late_records(&self) -> bool {
+        let mut time = Timestamp::MIN;
+        self.input.iter().any(|event| match event {
+            Event::Record(_, timestamp) => timestamp.is_some_and(|timestamp| timestamp <= time),
+            Event::Watermark(watermark) => {
+                time = *watermark;
+                false
+            }
+        })
+    }
+}
+
+impl<I> Event<I> {
+    /// A batch has timestamps for all its records or for none.
+    fn may_share_a_batch_with(&self, other: &Event<I>) -> bool {
+        match (self, other) {
+            (Event::Record(_, a), Event::Record(_, b)) => a.is_some() == b.is_some(),
+            _ => false,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::error::{Error, ErrorKind, Result as CoreResult};
     use crate::operator::{Output, Snapshot};
@@ -395,6 +471,55 @@ mod tests {
         let untimed = Harness::new(make).input(['a', 'b', 'c', 'd']).output(output);
         let timed = Harness::new(make).input_at([('a', 20), ('b', 10), ('c', 30), ('d', 40)]).output(output);
         untimed.failure().or_else(|| timed.failure())
+    }
+
+    /// Holds records back until event time has reached them, then hands them on in order of time; drops late ones.
+    #[derive(Default)]
+    struct Sorted {
+        held: BTreeMap<i64, u8>,
+        time: i64,
+    }
+
+    impl Operator<u8, u8> for Sorted {
+        fn process(&mut self, batch: &mut Batch<u8>, _out: &mut dyn Output<u8>) -> CoreResult<()> {
+            let times: Vec<i64> = batch.timestamps().iter().map(|timestamp| timestamp.as_millis()).collect();
+            self.held.extend(times.into_iter().zip(batch.drain()).filter(|(time, _)| *time > self.time));
+            Ok(())
+        }
+
+        fn watermark(&mut self, watermark: Timestamp, out: &mut dyn Output<u8>) -> CoreResult<Option<Timestamp>> {
+            self.time = watermark.as_millis();
+            let mut batch = Batch::new();
+            while let Some(first) = self.held.first_entry().filter(|first| *first.key() <= self.time) {
+                let time = Timestamp::from_millis(*first.key());
+                batch.push_at(first.remove(), time);
+            }
+            if !batch.is_empty() {
+                out.batch(&mut batch)?;
+            }
+            Ok(Some(watermark))
+        }
+
+        fn snapshot(&mut self, snapshot: &mut Snapshot) -> CoreResult<()> {
+            let entries = self.held.iter().flat_map(|(time, record)| [*time as u8, *record]);
+            snapshot.put("held", entries.chain([self.time as u8]).collect());
+            Ok(())
+        }
+
+        fn restore(&mut self, snapshot: &Snapshot) -> CoreResult<()> {
+            if let Some((time, held)) = snapshot.get("held").and_then(<[u8]>::split_last) {
+                self.time = i64::from(*time);
+                self.held = held.chunks(2).map(|entry| (i64::from(entry[0]), entry[1])).collect();
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_operator_of_event_time_passes_with_watermarks_of_the_input_and_late_records() {
+        let harness = Harness::new(Sorted::default).input_at([(3, 30), (1, 10), (2, 20)]).watermark(20);
+        let harness = harness.input_at([(4, 40), (9, 15), (5, 25)]).watermark(35).input_at([(6, 60)]);
+        harness.output_at([(1, 10), (2, 20), (5, 25), (3, 30), (4, 40), (6, 60)]).check();
     }
 
     #[test]

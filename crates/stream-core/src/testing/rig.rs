@@ -23,6 +23,8 @@ pub(crate) struct Seen<O> {
     full: bool,
     /// Whether a batch fills the output.
     scarce: bool,
+    /// Whether late records may come out, because late ones come in.
+    may_be_late: bool,
     /// The first broken rule.
     broken: Option<String>,
 }
@@ -43,7 +45,12 @@ where
     O: Send + 'static,
     P: Operator<I, O> + 'static,
 {
-    pub(crate) fn new(make: &impl Fn() -> P, context: &OperatorContext, scarce: bool) -> Result<Self, String> {
+    pub(crate) fn new(
+        make: &impl Fn() -> P,
+        context: &OperatorContext,
+        scarce: bool,
+        may_be_late: bool,
+    ) -> Result<Self, String> {
         let seen = Seen {
             records: Vec::new(),
             watermark: Timestamp::MIN,
@@ -52,6 +59,7 @@ where
             batches: 0,
             full: false,
             scarce,
+            may_be_late,
             broken: None,
         };
         let collector = Collector(Arc::new(Mutex::new(seen)));
@@ -167,11 +175,13 @@ impl<O: Send + 'static> Output<O> for Collector<O> {
     fn batch(&mut self, batch: &mut Batch<O>) -> CoreResult<()> {
         let mut seen = self.lock();
         seen.batches += 1;
-        let (batches, ended, watermark) = (seen.batches, seen.ended, seen.watermark);
+        let (batches, full, ended, watermark) = (seen.batches, seen.full, seen.ended, seen.watermark);
         seen.rule(batches == 1, || "the operator pushed more than one batch in one call".into());
+        seen.rule(!full, || "the operator was resumed although its output was full".into());
         seen.rule(!ended, || "the operator pushed a batch after the end".into());
         // Before the first watermark nothing is late; after the last one, what comes at the end may still carry its time.
-        if watermark > Timestamp::MIN
+        if !seen.may_be_late
+            && watermark > Timestamp::MIN
             && watermark < Timestamp::MAX
             && let Some(late) = batch.timestamps().iter().find(|timestamp| **timestamp <= watermark)
         {
