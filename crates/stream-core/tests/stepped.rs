@@ -121,3 +121,26 @@ fn a_crash_after_any_step_loses_nothing_that_was_committed() {
     }
     assert!(positions.len() > 3, "crashes before, between and after commits: {positions:?}");
 }
+
+/// Whatever goes wrong, a stepped job reports what a job with threads does.
+#[test]
+fn errors_are_those_of_production() {
+    let jobs: [fn(&StreamingContext); 6] = [
+        |ctx| drop(ctx.generate(10, |x| x).try_map(|x| x.to_string().parse::<bool>()).collect()),
+        |ctx| drop(ctx.generate(10, |x| x).rebalance().map(|x| 10 / (x - 5)).uid("divide").collect()),
+        |ctx| drop(ctx.generate(10, |x| x).flat_map(|x| vec![x; 2]).for_each(|x| assert!(x < 3, "too much"))),
+        |ctx| drop(ctx.generate(10, |x| 5 / (x - x)).print()),
+        |ctx| drop(ctx.generate(10, |x| x).map(|x| x)),
+        |ctx| drop(ctx.generate(10, |x| x).uid("a").map(|x| x).uid("a").collect()),
+    ];
+    for (index, describe) in jobs.into_iter().enumerate() {
+        let context = || {
+            let ctx = StreamingContext::new(Configuration::empty());
+            describe(&ctx);
+            ctx
+        };
+        let threads = context().execute("j").expect_err("the job fails").to_string();
+        let stepped = SteppedJob::new(context(), "j", index as u64).and_then(|mut job| job.run());
+        assert_eq!(stepped.expect_err("the job fails").to_string(), threads, "job {index}");
+    }
+}

@@ -17,6 +17,22 @@ const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 ///
 /// An input is one split, read in order by one subtask; errors name it and the record's offset, counted from 0. Its
 /// position is committed once every second of virtual time.
+///
+/// # Example
+/// ```
+/// use stream_core::Timestamp;
+/// use stream_core::testing::TestDriver;
+///
+/// let mut driver = TestDriver::new();
+/// let (numbers, doubled) = driver.job(|numbers| numbers.map(|x: u64| x * 2));
+/// numbers.push_at(1, Timestamp::from_millis(10));
+/// numbers.push_at(2, Timestamp::from_millis(20));
+/// assert_eq!(numbers.waiting(), 2);
+/// driver.finish()?;
+/// assert_eq!((numbers.waiting(), numbers.committed()), (0, 2));
+/// # assert_eq!(doubled.take(), [2, 4]);
+/// # Ok::<(), stream_core::Error>(())
+/// ```
 pub struct TestInput<T> {
     shared: Arc<Mutex<Shared<T>>>,
 }

@@ -8,6 +8,23 @@ use crate::sink::{Sink, SinkContext, SinkWriter};
 use crate::time::Timestamp;
 
 /// What has come out of one of the job's streams. Clones take from the same output.
+///
+/// # Example
+/// ```
+/// use stream_core::Timestamp;
+/// use stream_core::testing::TestDriver;
+///
+/// let mut driver = TestDriver::new().parallelism(2);
+/// let (words, lengths) = driver.job(|words| words.rebalance().map(|word: &str| word.len()));
+/// words.push_all(["three", "one", "seven"]);
+/// driver.run_until_idle()?;
+/// assert_eq!(lengths.take_sorted(), [3, 5, 5]);
+///
+/// words.push_at("two", Timestamp::from_millis(7));
+/// driver.finish()?;
+/// assert_eq!(lengths.take_timed(), [(3, Some(Timestamp::from_millis(7)))]);
+/// # Ok::<(), stream_core::Error>(())
+/// ```
 pub struct TestOutput<T> {
     records: Arc<Mutex<Timed<T>>>,
 }

@@ -66,12 +66,12 @@ pub struct SteppedJob {
     outcome: Option<Result<JobReport>>,
 }
 
-/// What exists while the job runs. Subtasks are dropped first, as in production.
+/// What exists while the job runs. It is dropped in this order, as in production: subtasks, sources and sinks, committers.
 struct Running {
     slots: Vec<SteppedSlot>,
-    reports: mpsc::Receiver<Report>,
-    coordinator: Coordinator,
     build: Build,
+    coordinator: Coordinator,
+    reports: mpsc::Receiver<Report>,
 }
 
 struct SteppedSlot {
