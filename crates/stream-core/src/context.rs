@@ -5,6 +5,7 @@ use std::sync::Arc;
 use stream_conf::Configuration;
 
 use crate::error::{Error, Result};
+use crate::graph::Graph;
 use crate::operator::Record;
 use crate::plan::Plan;
 use crate::runtime::job::{self, JobHandle, JobReport};
@@ -159,10 +160,16 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
+        let (plan, graph, exchange_bytes) = self.planned(job)?;
+        job::start(plan, graph, exchange_bytes)
+    }
+
+    /// What a driver needs to run the job: plan, graph and the capacity of exchanges.
+    pub(crate) fn planned(self, job: &str) -> Result<(Plan, Graph, usize)> {
         let mut graph = std::mem::take(&mut *self.graph.lock());
         graph.reject_unread();
         let plan = Plan::new(job, &graph, self.parallelism.unwrap_or(1))?;
-        job::start(plan, graph, self.exchange_bytes)
+        Ok((plan, graph, self.exchange_bytes))
     }
 
     /// Runs the job until its sources end.

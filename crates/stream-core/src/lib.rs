@@ -39,6 +39,8 @@ mod sinks;
 mod source;
 mod sources;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod thread;
 mod time;
 
