@@ -45,7 +45,7 @@ pub mod thread;
 mod time;
 
 pub use batch::{BATCH_SIZE, Batch};
-pub use context::StreamingContext;
+pub use context::{EndCheck, StreamingContext};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use operator::{Barrier, Operator, OperatorContext, Output, Record, Snapshot};
 pub use plan::{ExplainFormat, Plan};
