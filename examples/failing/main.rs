@@ -8,29 +8,23 @@
 
 use std::process::ExitCode;
 
-use stream_core::{Configuration, StreamingContext};
-use stream_examples::run_until_stopped;
+use stream_core::{Result, StreamingContext};
 use stream_kafka::{KafkaSink, KafkaSource};
 
+fn handle(ctx: &StreamingContext) -> Result<()> {
+    let configured = ctx.configuration().get("kafka.source.bootstrap.servers").is_some();
+    let mut source = KafkaSource::<String>::new(ctx);
+    if !configured {
+        // Something to read, on the broker inside the process.
+        source = source.property("bootstrap.servers", "dev").property("topic", "numbers");
+        let sink = KafkaSink::new(ctx).property("bootstrap.servers", "dev").property("topic", "numbers");
+        sink.sink(ctx.from_iter(["1", "2", "three"]));
+    }
+    let numbers = source.property("auto.offset.reset", "earliest").values().uid("numbers");
+    numbers.map(|text| text.parse::<i64>().expect("a number")).uid("parse").name("parse").print();
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    run_until_stopped(|| {
-        let configuration = Configuration::builder()
-            .defaults([
-                ("kafka.source.bootstrap.servers", "dev"),
-                ("kafka.source.topic", "numbers"),
-                ("kafka.source.auto.offset.reset", "earliest"),
-            ])
-            .process_env()
-            .process_args()
-            .build()?;
-        let ctx = StreamingContext::new(configuration);
-        let numbers = KafkaSource::<String>::new(&ctx).values().uid("numbers");
-        numbers.map(|text| text.parse::<i64>().expect("a number")).uid("parse").name("parse").print();
-        // Something to read, where the broker is the one inside the process.
-        if ctx.configuration().get("kafka.source.bootstrap.servers").is_some_and(|servers| servers.text() == "dev") {
-            let sink = KafkaSink::new(&ctx).property("bootstrap.servers", "dev").property("topic", "numbers");
-            sink.sink(ctx.from_iter(["1", "2", "three"]));
-        }
-        ctx.start("failing")
-    })
+    stream_app::run(handle)
 }

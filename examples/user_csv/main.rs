@@ -7,15 +7,14 @@
 //! cargo run --release --example user_csv -- --conf examples/user_csv/application.yml
 //! ```
 //! Ctrl-C stops it well: what was read is written and its positions are committed. A second Ctrl-C stops it at once.
+//! `--help` says what else it can do.
 
 use std::process::ExitCode;
 
-use serde::Deserialize;
-use stream_core::{Configuration, StreamingContext};
-use stream_examples::run_until_stopped;
-use stream_kafka::{KafkaSink, KafkaSource};
+use stream_core::{Result, StreamingContext};
+use stream_kafka::{KafkaSchema, KafkaSink, KafkaSource};
 
-#[derive(Deserialize)]
+#[derive(KafkaSchema)]
 struct User {
     name: String,
     age: u32,
@@ -23,18 +22,13 @@ struct User {
     address: String,
 }
 
+fn handle(ctx: &StreamingContext) -> Result<()> {
+    let users = KafkaSource::<User>::new(ctx).values().uid("users");
+    let csv = users.map(|user| format!("{},{},{},{}", user.name, user.age, user.gender, user.address));
+    KafkaSink::new(ctx).sink(csv.uid("csv"));
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    run_until_stopped(|| {
-        let configuration = Configuration::builder()
-            .default_file(concat!(env!("CARGO_MANIFEST_DIR"), "/user_csv/application.yml"))
-            .process_env()
-            .process_args()
-            .build()?;
-        let ctx = StreamingContext::new(configuration);
-        let users = KafkaSource::<User>::new(&ctx).json().values().uid("users");
-        KafkaSink::new(&ctx)
-            .serializer(|u: &User| format!("{},{},{},{}", u.name, u.age, u.gender, u.address).into_bytes())
-            .sink(users);
-        ctx.start("user_csv")
-    })
+    stream_app::run(handle)
 }

@@ -63,6 +63,12 @@ pub(crate) enum Command {
     Run,
     /// Check configuration and job without starting anything
     Validate {
+        /// Ask the brokers too: topics, groups, permissions
+        #[arg(long)]
+        connect: bool,
+        /// How long each source and sink may ask
+        #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, requires = "connect")]
+        timeout: Duration,
         /// Fail on warnings too
         #[arg(long)]
         deny_warnings: bool,

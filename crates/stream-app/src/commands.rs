@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, StreamingContext};
 
@@ -41,15 +42,34 @@ pub(crate) fn graph(ctx: &StreamingContext, name: &str, format: GraphFormat) -> 
     Ok(ExitCode::SUCCESS)
 }
 
-pub(crate) fn validate(ctx: &StreamingContext, name: &str, deny_warnings: bool) -> Result<ExitCode> {
+/// How `validate` is to look.
+pub(crate) struct Validate {
+    /// Ask the outside systems, each for at most this long.
+    pub(crate) connect: Option<Duration>,
+    pub(crate) deny_warnings: bool,
+}
+
+pub(crate) fn validate(ctx: &StreamingContext, name: &str, how: &Validate) -> Result<ExitCode> {
     let plan = ctx.plan(name)?;
     say(&plan.explain(ExplainFormat::Text))?;
+    let mut unreachable = 0;
+    for check in how.connect.map_or(Ok(Vec::new()), |limit| ctx.check_ends(name, limit))? {
+        match check.found {
+            Ok(found) => report::line(&format!("ok: {}: {found}", check.end)),
+            Err(error) => {
+                unreachable += 1;
+                report::line(&format!("failed: {}", check.end));
+                report::error(&error);
+            }
+        }
+    }
+    if unreachable > 0 {
+        return Ok(ExitCode::from(2));
+    }
     let warnings = logs::warnings();
-    if deny_warnings && warnings > 0 {
-        report::line(&format!(
-            "{warnings} {}, and warnings are denied",
-            if warnings == 1 { "warning" } else { "warnings" }
-        ));
+    if how.deny_warnings && warnings > 0 {
+        let plural = if warnings == 1 { "warning" } else { "warnings" };
+        report::line(&format!("{warnings} {plural}, and warnings are denied"));
         return Ok(ExitCode::from(2));
     }
     report::line("configuration and job are valid");

@@ -80,7 +80,10 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
     handle(&ctx)?;
     match &invocation.command {
         Command::Graph { format } => commands::graph(&ctx, &name, *format),
-        Command::Validate { deny_warnings } => commands::validate(&ctx, &name, *deny_warnings),
+        Command::Validate { connect, timeout, deny_warnings } => {
+            let how = commands::Validate { connect: connect.then_some(*timeout), deny_warnings: *deny_warnings };
+            commands::validate(&ctx, &name, &how)
+        }
         _ => running::run(ctx, &name, invocation.options.grace),
     }
 }

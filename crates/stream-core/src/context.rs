@@ -1,13 +1,17 @@
 //! [`StreamingContext`]: where a job begins. It holds the configuration and the graph being described.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use stream_conf::Configuration;
 
 use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::graph::Logic;
 use crate::operator::Record;
 use crate::plan::Plan;
 use crate::runtime::job::{self, JobHandle, JobReport};
+use crate::runtime::link::guard;
 use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
 use crate::stream::{DataStream, SharedGraph};
@@ -154,15 +158,43 @@ impl StreamingContext {
         Plan::new(job, &self.graph.lock(), self.parallelism.unwrap_or(1))
     }
 
+    /// Asks the outside system of every source and sink, each for at most `limit`, whether the job could start.
+    /// Nothing is started or changed.
+    ///
+    /// # Errors
+    /// `Config`, with every mistake in the description. What each end found is in its [`EndCheck`].
+    pub fn check_ends(&self, job: &str, limit: Duration) -> Result<Vec<EndCheck>> {
+        let plan = self.plan(job)?;
+        let mut graph = self.graph.lock();
+        let mut checks = Vec::new();
+        for (node, planned) in graph.nodes.iter_mut().zip(&plan.nodes) {
+            let found = match &mut node.logic {
+                Logic::Source(source) => guard(|| source.check(limit)),
+                Logic::Sink(sink) => guard(|| sink.check(limit)),
+                Logic::Operator(_) => continue,
+            };
+            let what = if planned.is_source { "source" } else { "sink" };
+            let end = format!("{what} {} ({})", planned.name, planned.detail);
+            checks.push(EndCheck { end, found });
+        }
+        Ok(checks)
+    }
+
     /// Starts the job and returns at once.
     ///
     /// # Errors
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
+        let (plan, graph, exchange_bytes) = self.planned(job)?;
+        job::start(plan, graph, exchange_bytes)
+    }
+
+    /// What a driver needs to run the job: plan, graph and the capacity of exchanges.
+    pub(crate) fn planned(self, job: &str) -> Result<(Plan, Graph, usize)> {
         let mut graph = std::mem::take(&mut *self.graph.lock());
         graph.reject_unread();
         let plan = Plan::new(job, &graph, self.parallelism.unwrap_or(1))?;
-        job::start(plan, graph, self.exchange_bytes)
+        Ok((plan, graph, self.exchange_bytes))
     }
 
     /// Runs the job until its sources end.
@@ -172,6 +204,15 @@ impl StreamingContext {
     pub fn execute(self, job: &str) -> Result<JobReport> {
         self.start(job)?.wait()
     }
+}
+
+/// What a source or sink found out about its outside system.
+#[derive(Debug)]
+pub struct EndCheck {
+    /// Which end of the job, for people.
+    pub end: String,
+    /// What was found, or why the job could not start.
+    pub found: Result<String>,
 }
 
 // A context may be handed to helpers on other threads while the job is described.

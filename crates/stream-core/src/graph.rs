@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::exchange::TypeOps;
@@ -127,6 +128,7 @@ pub(crate) trait SourceLogic: Send {
     fn open(&mut self, context: &SourceContext) -> Result<Option<Box<dyn Committer>>>;
     /// The subtask that drives reader `context.subtask()` and pushes into `next`, a `Box<dyn Link<T>>`.
     fn subtask(&mut self, context: LinkContext, next: Erased) -> Result<Box<dyn Subtask>>;
+    fn check(&mut self, limit: Duration) -> Result<String>;
 }
 
 /// An operator behind its types.
@@ -139,4 +141,5 @@ pub(crate) trait OperatorLogic: Send {
 pub(crate) trait SinkLogic: Send {
     /// The link that ends a chain.
     fn link(&mut self, context: LinkContext) -> Result<Erased>;
+    fn check(&mut self, limit: Duration) -> Result<String>;
 }

@@ -39,11 +39,13 @@ mod sinks;
 mod source;
 mod sources;
 mod stream;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod thread;
 mod time;
 
 pub use batch::{BATCH_SIZE, Batch};
-pub use context::StreamingContext;
+pub use context::{EndCheck, StreamingContext};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use operator::{Barrier, Operator, OperatorContext, Output, Record, Snapshot};
 pub use plan::{ExplainFormat, Plan};

@@ -1,6 +1,7 @@
 //! Typed sources, operators and sinks behind the graph's untyped traits.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::graph::{Erased, OperatorLogic, SinkLogic, SourceLogic};
@@ -33,6 +34,10 @@ impl<T: Record> SourceLogic for SourceNode<T> {
         }
         self.readers = opened.readers.into_iter().map(Some).collect();
         Ok(opened.committer)
+    }
+
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        self.source.check(limit)
     }
 
     fn subtask(&mut self, context: LinkContext, next: Erased) -> Result<Box<dyn Subtask>> {
@@ -87,6 +92,10 @@ impl<T> SinkNode<T> {
 }
 
 impl<T: Record> SinkLogic for SinkNode<T> {
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        self.sink.check(limit)
+    }
+
     fn link(&mut self, context: LinkContext) -> Result<Erased> {
         let control = context.control.clone();
         let (operator, waker) = (context.operator.clone(), context.waker.clone());

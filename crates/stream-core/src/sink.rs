@@ -3,6 +3,8 @@
 //! A writer is asked for room before it gets records. At a barrier it starts to flush, and the epoch
 //! counts as written when [`SinkWriter::flushed`] says so; until then the subtask takes no input.
 
+use std::time::Duration;
+
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::{Barrier, OperatorContext};
@@ -15,6 +17,15 @@ pub trait Sink<T>: Send {
     /// # Errors
     /// `Config` for settings that can't work, `Unavailable` if the outside system does not answer.
     fn open(&mut self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>>;
+
+    /// Asks the outside system, for at most `limit`, whether the job could start: for people who check before they run.
+    /// Starts nothing and changes nothing. Returns what was found, in a few words.
+    ///
+    /// # Errors
+    /// As [`open`](Sink::open) would give.
+    fn check(&mut self, _limit: Duration) -> Result<String> {
+        Ok("nothing to ask".to_owned())
+    }
 
     /// What people read in the plan besides the name, such as the topic.
     fn describe(&self) -> String {

@@ -22,6 +22,15 @@ pub trait Source<T>: Send {
     /// `Config` for settings that can't work, `Unavailable` if the outside system does not answer.
     fn open(&mut self, context: &SourceContext) -> Result<Opened<T>>;
 
+    /// Asks the outside system, for at most `limit`, whether the job could start: for people who check before they run.
+    /// Starts nothing and changes nothing. Returns what was found, in a few words.
+    ///
+    /// # Errors
+    /// As [`open`](Source::open) would give.
+    fn check(&mut self, _limit: Duration) -> Result<String> {
+        Ok("nothing to ask".to_owned())
+    }
+
     /// What people read in the plan besides the name, such as the topics.
     fn describe(&self) -> String {
         String::new()

@@ -45,6 +45,13 @@ impl Waker {
         }
     }
 
+    /// What [`Waker::park`] asks before it sleeps: whether there was a wake since the last look. For drivers that never
+    /// sleep.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take(&self) -> bool {
+        self.0.notified.swap(false, Ordering::AcqRel)
+    }
+
     /// Sleeps until woken, at most for `limit`. Only the owning thread may call this.
     pub fn park(&self, limit: Duration) {
         self.0.sleeper.get_or_init(std::thread::current);

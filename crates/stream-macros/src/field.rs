@@ -19,7 +19,7 @@ pub(crate) enum Role {
     Key(Ident),
     /// The header of this name.
     Header(LitStr),
-    /// All headers.
+    /// The headers without a field of their own.
     Headers(Ident),
     /// The record's timestamp.
     Timestamp(Ident),

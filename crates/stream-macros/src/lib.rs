@@ -3,8 +3,8 @@
 //! Use it as `stream_kafka::KafkaSchema`; there are a runnable example and the rules for every format. This crate
 //! depends on none of ours: what it generates names `::stream_kafka`, or what `#[kafka(crate = "path")]` says.
 //!
-//! From input to output: [`items`] reads the attributes, [`container`] and [`field`] give them a meaning, [`check`]
-//! looks at what does not go together, all mistakes go into one list ([`mistakes`]), and [`generate`] writes the code.
+//! From input to output: `items` reads the attributes, `container` and `field` give them a meaning, `check`
+//! looks at what does not go together, all mistakes go into one list (`mistakes`), and `generate` writes the code.
 
 mod check;
 mod container;
@@ -42,7 +42,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|---|
 /// | `key` | the record's key | text or bytes |
 /// | `header = "name"` | the last header of that name | text or bytes |
-/// | `headers` | all headers | `Headers` |
+/// | `headers` | the headers that have no field of their own | `Headers` |
 /// | `timestamp` | the record's timestamp | `i64` in milliseconds, `Timestamp` |
 /// | `partition` | the partition: where it came from, and where it is written | `i32` |
 /// | `offset`, `topic` | where it came from; not written | `i64`; `String`, `Topic` |

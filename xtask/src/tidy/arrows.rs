@@ -25,7 +25,11 @@ const PROGRAMS: &[&str] = &["stream-bench", "stream-examples"];
 const KAFKA_CLIENT: &[&str] = &["stream-kafka", "stream-bench"];
 
 /// What tests may use on top of their crate's arrows.
-const FOR_TESTS: &[(&str, &[&str])] = &[("stream-macros", &["stream-core"])];
+const FOR_TESTS: &[(&str, &[&str])] = &[
+    ("stream-macros", &["stream-core"]),
+    // Itself, with its feature `testing`.
+    ("stream-core", &["stream-core"]),
+];
 
 /// Checks every manifest, and that every crate is on the map.
 pub(super) fn check(files: &[TextFile]) -> Vec<Finding> {

@@ -26,3 +26,17 @@ impl<T, F: FnMut(&T) -> bool + Send> Operator<T, T> for Filter<F> {
         Some(self.seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+
+    #[test]
+    fn in_every_variation() {
+        let make = || Filter::new(|x: &u64| !x.is_multiple_of(3));
+        Harness::new(make).input(0..10).output([1, 2, 4, 5, 7, 8]).check();
+        Harness::new(make).input([0, 3]).output([]).check();
+        Harness::new(make).input_at([(1, 5), (3, 7), (2, 6)]).output_at([(1, 5), (2, 6)]).check();
+    }
+}

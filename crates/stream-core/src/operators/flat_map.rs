@@ -104,3 +104,23 @@ where
         self.taken.checked_sub(self.waiting.len() + 1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+
+    #[test]
+    fn in_every_variation() {
+        let make = || FlatMap::new(|x: usize| vec![x; x % 4]);
+        Harness::new(make).input(0..7).output([1, 2, 2, 3, 3, 3, 5, 6, 6]).check();
+        Harness::new(make).input_at([(1, 9), (0, 8), (2, 7)]).output_at([(1, 9), (2, 7), (2, 7)]).check();
+    }
+
+    #[test]
+    fn more_results_than_a_batch_holds_in_every_variation() {
+        let sizes = [0, BATCH_SIZE, 1, BATCH_SIZE + 1, 2 * BATCH_SIZE, 3];
+        let make = || FlatMap::new(|size: usize| 0..size);
+        Harness::new(make).input(sizes).output(sizes.into_iter().flat_map(|size| 0..size)).check();
+    }
+}

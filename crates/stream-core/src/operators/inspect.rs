@@ -31,3 +31,16 @@ impl<T, F: FnMut(&T) + Send> Operator<T, T> for Inspect<F> {
         Some(self.seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+
+    #[test]
+    fn in_every_variation() {
+        let make = || Inspect::new(|_: &u64| {});
+        Harness::new(make).input(0..10).output(0..10).check();
+        Harness::new(make).input_at([(1, 5), (3, 7)]).output_at([(1, 5), (3, 7)]).check();
+    }
+}

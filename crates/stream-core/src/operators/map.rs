@@ -72,3 +72,26 @@ where
         Some(self.seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Harness;
+
+    #[test]
+    fn in_every_variation() {
+        Harness::new(|| Map::new(|x: u64| x * 2)).input(0..10).output((0..10).map(|x| x * 2)).check();
+        // To a type of another size.
+        let make = || Map::new(|x: u8| x.to_string());
+        Harness::new(make).input_at([(1, 5), (3, 7)]).output_at([("1".to_owned(), 5), ("3".to_owned(), 7)]).check();
+    }
+
+    #[test]
+    fn a_map_that_may_fail_in_every_variation() {
+        let make = || TryMap::new(|text: &str| text.parse::<u64>());
+        Harness::new(make).input(["1", "2", "3"]).output([1, 2, 3]).check();
+        Harness::new(make).input_at([("1", 5), ("2", 3)]).output_at([(1, 5), (2, 3)]).check();
+        let failure = Harness::new(make).input(["1", "x"]).output([1]).failure().expect("`x` is no number");
+        assert!(failure.contains("invalid digit found in string"), "{failure}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Epochs: when a barrier starts, and when everything before it is safe.
 //!
 //! [`Epochs`] is the pure core. It is told what sources and sinks report and answers with the positions
-//! that may be committed. [`Control`] and [`Reporter`] are the two thin wires to the subtasks:
+//! that may be committed; [`Coordinator`] adds the clock and the commits. [`Control`] and [`Reporter`] are the two thin wires to the subtasks:
 //!
 //! ```text
 //!   coordinator --- Control: epoch k begins, stop, abort --> source subtasks
@@ -14,12 +14,152 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
-use crate::error::Error;
-use crate::source::SplitPosition;
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::OperatorContext;
+use crate::runtime::build::Build;
+use crate::runtime::link::guard;
+use crate::source::{Committer, SplitPosition};
 use crate::thread::Waker;
+
+/// How long to wait before a final commit is tried again.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// Who stores the positions of which source.
+pub(crate) type Committers = Vec<(OperatorContext, Box<dyn Committer>)>;
+
+/// The job's control loop, without the waiting: whoever drives the subtasks hands it reports and the time.
+pub(crate) struct Coordinator {
+    job: String,
+    control: Arc<Control>,
+    epochs: Epochs,
+    committers: Committers,
+    interval: Option<Duration>,
+    next_epoch: Option<Duration>,
+    /// Threads, or whatever else drives a slot, that have not ended.
+    alive: usize,
+}
+
+impl Coordinator {
+    pub(crate) fn new(job: &str, control: Arc<Control>) -> Coordinator {
+        Coordinator {
+            job: job.to_owned(),
+            control,
+            epochs: Epochs::default(),
+            committers: Committers::new(),
+            interval: None,
+            next_epoch: None,
+            alive: 0,
+        }
+    }
+
+    /// Takes over what was built; `alive` drivers of slots will report their end.
+    pub(crate) fn begin(&mut self, build: &mut Build, alive: usize, now: Duration) {
+        self.epochs = std::mem::take(&mut build.epochs);
+        self.committers = std::mem::take(&mut build.committers);
+        self.alive = alive;
+        self.interval = self.committers.iter().map(|(_, c)| c.interval()).min();
+        self.next_epoch = self.interval.map(|interval| now + interval);
+    }
+
+    /// Whether all drivers have ended, so that [`Coordinator::finish`] is due.
+    pub(crate) fn is_over(&self) -> bool {
+        self.alive == 0
+    }
+
+    /// When [`Coordinator::tick`] has something to do next.
+    pub(crate) fn due(&self) -> Option<Duration> {
+        self.next_epoch
+    }
+
+    /// Starts the end of an epoch if it is time and none is under way.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let (Some(interval), Some(due)) = (self.interval, self.next_epoch) else { return };
+        if now < due {
+            return;
+        }
+        self.next_epoch = Some(now + interval);
+        if let Some(epoch) = self.epochs.start() {
+            self.control.start_barrier(epoch);
+        }
+    }
+
+    /// Takes note of a report, and commits the epoch that it completes.
+    pub(crate) fn on_report(&mut self, report: Report) -> Result<()> {
+        match report {
+            Report::Failed(error) => return Err(error),
+            Report::ThreadEnded => self.alive -= 1,
+            Report::Positions { uid, subtask, epoch, positions } => {
+                self.epochs.positions(uid, subtask, epoch, positions);
+            }
+            Report::Flushed { uid, subtask, epoch } => self.epochs.flushed(uid, subtask, epoch),
+        }
+        match self.epochs.complete() {
+            Some(completed) => self.commit(&completed),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets every source store its positions. An outside system that is away now is tried again with the next epoch.
+    fn commit(&mut self, completed: &CompletedEpoch) -> Result<()> {
+        if self.control.is_aborting() {
+            return Ok(());
+        }
+        for (operator, committer) in &mut self.committers {
+            match commit_one(operator, &mut **committer, completed) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    let (epoch, uid) = (completed.epoch, operator.uid());
+                    tracing::warn!(epoch, uid, "positions not committed, the next epoch tries again: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits the final positions and returns how many epochs were completed. `wait` waits before a commit is tried
+    /// again.
+    pub(crate) fn finish(&mut self, mut wait: impl FnMut(Duration)) -> Result<u64> {
+        if self.control.is_aborting() {
+            return Err(self.aborted());
+        }
+        let Some(last) = self.epochs.finish() else {
+            return Err(Error::internal("the job has ended, but not every sink has flushed"));
+        };
+        for (operator, committer) in &mut self.committers {
+            while let Err(error) = commit_one(operator, &mut **committer, &last) {
+                if error.kind() != ErrorKind::Unavailable {
+                    return Err(error);
+                }
+                if self.control.is_aborting() {
+                    return Err(aborted(&self.job).with_cause(error));
+                }
+                tracing::warn!(uid = operator.uid(), "final positions not committed yet: {error}");
+                wait(COMMIT_RETRY);
+            }
+        }
+        Ok(last.epoch)
+    }
+
+    pub(crate) fn aborted(&self) -> Error {
+        aborted(&self.job)
+    }
+}
+
+fn aborted(job: &str) -> Error {
+    Error::new(ErrorKind::User, format!("job `{job}` was aborted"))
+        .with_hint("what was read since the last commit is read again by the next run")
+}
+
+fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, completed: &CompletedEpoch) -> Result<()> {
+    let positions = completed.positions.get(operator.uid()).map_or(&[][..], Vec::as_slice);
+    guard(|| committer.commit(completed.epoch, positions)).map_err(|e| e.at(|| operator.place(None)))?;
+    tracing::debug!(epoch = completed.epoch, uid = operator.uid(), "positions committed");
+    Ok(())
+}
 
 /// What the coordinator and the job's handle tell the subtasks.
 #[derive(Default)]

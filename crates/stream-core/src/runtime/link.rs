@@ -103,6 +103,12 @@ where
         OperatorLink { operator, context, next, held: Held::Nothing, origin, input: PhantomData }
     }
 
+    /// The operator itself, for a harness that takes its snapshot.
+    #[cfg(feature = "testing")]
+    pub(crate) fn operator(&mut self) -> &mut P {
+        &mut self.operator
+    }
+
     fn guarded<R>(&mut self, body: impl FnOnce(&mut P, &mut dyn Link<O>) -> Result<R>) -> Result<R> {
         let (operator, next) = (&mut self.operator, &mut *self.next);
         guard(|| body(operator, next)).map_err(|e| e.at(|| self.context.place(None)))

@@ -6,6 +6,8 @@
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::Barrier;
+#[cfg(feature = "testing")]
+use crate::operator::OperatorContext;
 use crate::runtime::alignment::{Aligned, Alignment, Merged, WatermarkMerge};
 use crate::runtime::exchange::{Event, Receiver};
 use crate::runtime::link::{Link, LinkContext, Resume, guard};
@@ -28,6 +30,10 @@ pub(crate) enum Step {
 /// One parallel instance of a chain.
 pub(crate) trait Subtask: Send {
     fn step(&mut self) -> Result<Step>;
+
+    /// The operator at the head of the chain.
+    #[cfg(feature = "testing")]
+    fn operator(&self) -> &OperatorContext;
 }
 
 /// Where a subtask is in its life.
@@ -124,6 +130,11 @@ impl<T: Send> SourceSubtask<T> {
 }
 
 impl<T: Send> Subtask for SourceSubtask<T> {
+    #[cfg(feature = "testing")]
+    fn operator(&self) -> &OperatorContext {
+        &self.context.operator
+    }
+
     fn step(&mut self) -> Result<Step> {
         if self.life == Life::Done {
             return Ok(Step::Done);
@@ -237,6 +248,11 @@ impl<T: Send> GateSubtask<T> {
 }
 
 impl<T: Send> Subtask for GateSubtask<T> {
+    #[cfg(feature = "testing")]
+    fn operator(&self) -> &OperatorContext {
+        &self.context.operator
+    }
+
     fn step(&mut self) -> Result<Step> {
         if self.life == Life::Done {
             return Ok(Step::Done);

@@ -5,10 +5,9 @@
 
 use std::borrow::Cow;
 use std::fmt::Display;
-use std::io::Write;
 use std::str::FromStr;
 
-use super::parts::unreadable;
+use super::parts::{unreadable, write_text};
 use crate::record::RawRecord;
 use crate::schema::{ProducerRecord, SchemaError, tombstone};
 
@@ -71,20 +70,23 @@ impl<'a> Columns<'a> {
         }
     }
 
+    #[inline]
     fn next(&mut self, name: &str) -> Result<Option<Column<'a>>, SchemaError> {
         self.taken += 1;
         let Some(rest) = self.rest else { return Ok(None) };
         if let Some(quoted) = rest.strip_prefix('"') {
             return self.quoted(quoted, name).map(Some);
         }
-        let end = rest.bytes().position(|byte| byte == self.delimiter || byte == b'\n' || byte == b'\r');
-        let end = end.unwrap_or(rest.len());
-        let (text, more) = rest.split_at(end);
+        let delimiter = self.delimiter;
+        // Columns are short: a plain loop beats searching many bytes at a time.
+        let end = rest.bytes().position(|byte| byte == delimiter || byte == b'\n' || byte == b'\r');
+        let (text, more) = rest.split_at(end.unwrap_or(rest.len()));
         self.go_on_at(more, name, "a second line; a record is one line, and line breaks stand in quotes")?;
         Ok(Some(Column { text: Cow::Borrowed(text), quoted: false }))
     }
 
     /// A column behind its opening quote.
+    #[cold]
     fn quoted(&mut self, inside: &'a str, name: &str) -> Result<Column<'a>, SchemaError> {
         let mut unescaped = String::new();
         let mut from = 0;
@@ -110,6 +112,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Goes on behind the delimiter that `more` begins with, or ends with the line.
+    #[inline]
     fn go_on_at(&mut self, more: &'a str, name: &str, otherwise: &str) -> Result<(), SchemaError> {
         self.rest = match more.as_bytes().first() {
             None => None,
@@ -119,11 +122,13 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 
+    #[cold]
     fn unreadable(&self, name: &str, text: &str, reason: &dyn Display) -> SchemaError {
         unreadable(&self.label(name), text, reason)
     }
 
     /// Number and name; fields of tuples have no name to add.
+    #[cold]
     fn label(&self, name: &str) -> String {
         match name.parse::<usize>() {
             Ok(_) => format!("column {}", self.taken),
@@ -148,7 +153,7 @@ impl<'r> Line<'r> {
     pub fn column(&mut self, value: &impl Display) -> Result<(), SchemaError> {
         self.separate();
         let start = self.buffer.len();
-        write!(self.buffer, "{value}").map_err(|e| SchemaError::new(format!("can't write as CSV: {e}")))?;
+        write_text(self.buffer, value)?;
         let special = |byte: &u8| *byte == self.delimiter || b"\"\r\n".contains(byte);
         if self.buffer[start..].iter().any(special) {
             let text = self.buffer.split_off(start);

@@ -1,7 +1,6 @@
 //! The parts of a record as texts, numbers and timestamps.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::fmt::{self, Display, Write};
 use std::str::FromStr;
 
 use stream_core::Timestamp;
@@ -32,9 +31,20 @@ pub fn timestamp<T: Millis>(record: &RawRecord<'_>) -> Option<T> {
     (timestamp != Timestamp::MIN).then(|| T::of(timestamp))
 }
 
-/// Replaces what is in the buffer by the text.
+/// Adds the text to the buffer.
 pub fn write_text(buffer: &mut Vec<u8>, value: &impl Display) -> Result<(), SchemaError> {
-    write!(buffer, "{value}").map_err(|e| SchemaError::new(format!("can't write as text: {e}")))
+    write!(Utf8(buffer), "{value}").map_err(|e| SchemaError::new(format!("can't write as text: {e}")))
+}
+
+/// A buffer that is written to as text: cheaper than as a file, because it can't fail.
+struct Utf8<'b>(&'b mut Vec<u8>);
+
+impl Write for Utf8<'_> {
+    #[inline]
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
 /// Adds a header that is text.
@@ -43,6 +53,15 @@ pub fn write_header(record: &mut ProducerRecord, name: &str, value: &impl Displa
     write_text(&mut bytes, value)?;
     record.add_header(name, Some(&bytes));
     Ok(())
+}
+
+/// The headers but for those of these names, which other fields hold and write.
+pub fn other_headers(headers: &Headers, named: &[&str]) -> Headers {
+    let mut others = Headers::default();
+    for (name, value) in headers.iter().filter(|(name, _)| !named.contains(name)) {
+        others.push(name, value);
+    }
+    others
 }
 
 /// Adds all headers.

@@ -159,6 +159,14 @@ where
     pairs: Option<[u8; 2]>,
 }
 
+/// A part of other values that is generic itself.
+#[derive(KafkaSchema, Debug, PartialEq, Default)]
+#[kafka(nested)]
+struct Page<T> {
+    rows: Vec<T>,
+    next: Option<Box<Page<T>>>,
+}
+
 type Numbers = std::ops::Range<u16>;
 
 #[test]
@@ -167,6 +175,34 @@ fn generic_types_ask_for_what_their_fields_need() {
         Envelope { key: 1, payload: vec!["a".into()], last: Some(7), marker: PhantomData, pairs: None };
     assert_eq!(value_of(&envelope), r#"{"payload":["a"],"last":7,"pairs":null}"#);
     round_trip(&envelope);
+    round_trip(&Page { rows: vec![1, 2], next: Some(Box::new(Page { rows: vec![3], next: None })) });
+    let pages: Envelope<String, Page<u8>, Numbers> = Envelope {
+        key: "k".into(),
+        payload: vec![Page::default()],
+        last: None,
+        marker: PhantomData,
+        pairs: Some([1, 2]),
+    };
+    round_trip(&pages);
+}
+
+#[test]
+fn types_may_be_local_and_come_from_macros() {
+    macro_rules! point {
+        ($name:ident: $x:ty, $y:ty) => {
+            #[derive(KafkaSchema, Debug, PartialEq)]
+            struct $name {
+                #[kafka(key)]
+                key: $x,
+                x: $x,
+                y: $y,
+            }
+        };
+    }
+    point!(Point: Option<i8>, (u8, String));
+    let point = Point { key: None, x: Some(-1), y: (2, "two".into()) };
+    assert_eq!(value_of(&point), r#"{"x":-1,"y":[2,"two"]}"#);
+    round_trip(&point);
 }
 
 /// One direction asks for one half only: a type without Serialize can be read.

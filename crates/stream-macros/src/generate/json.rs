@@ -159,7 +159,7 @@ pub(super) fn read(schema: &Schema) -> TokenStream {
     let headers = parts::fetch_headers(schema);
     let fields = schema.fields().iter().map(|field| {
         let member = &field.member;
-        let read = if field.role.is_part() { parts::read(field) } else { quote!(__value.#member) };
+        let read = if field.role.is_part() { parts::read(schema, field) } else { quote!(__value.#member) };
         quote!(#member: #read)
     });
     quote! {

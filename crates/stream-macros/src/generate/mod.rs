@@ -51,6 +51,7 @@ fn from_kafka(schema: &Schema) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #generics __kafka::FromKafka for #name #arguments #bounds {
+            #[inline]
             fn from_kafka(
                 __record: &__kafka::RawRecord<'_>,
             ) -> ::core::result::Result<Self, __kafka::SchemaError> {
@@ -80,6 +81,7 @@ fn to_kafka(schema: &Schema) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #generics __kafka::ToKafka for #name #arguments #bounds {
+            #[inline]
             fn to_kafka(
                 &self,
                 __record: &mut __kafka::ProducerRecord,
@@ -126,7 +128,7 @@ fn read_fields(schema: &Schema) -> TokenStream {
     let headers = parts::fetch_headers(schema);
     let fields = schema.fields().iter().enumerate().map(|(index, field)| {
         let (member, variable) = (&field.member, quote::format_ident!("__field{index}"));
-        let read = if field.role.is_part() { parts::read(field) } else { quote!(#variable) };
+        let read = if field.role.is_part() { parts::read(schema, field) } else { quote!(#variable) };
         quote!(#member: #read)
     });
     quote! {

@@ -15,7 +15,7 @@ pub(super) fn fetch_headers(schema: &Schema) -> Option<TokenStream> {
 }
 
 /// The expression that reads a part.
-pub(super) fn read(field: &Field) -> TokenStream {
+pub(super) fn read(schema: &Schema, field: &Field) -> TokenStream {
     let ty = &field.ty;
     let inner = types::without_option(ty);
     match &field.role {
@@ -40,7 +40,13 @@ pub(super) fn read(field: &Field) -> TokenStream {
         Role::Partition(_) => quote_spanned!(ty.span()=> __record.partition()),
         Role::Offset(_) => quote_spanned!(ty.span()=> __record.offset()),
         Role::Topic(_) => quote_spanned!(ty.span()=> <#ty as __kafka::parts::TopicName>::of(__record.topic())),
-        Role::Headers(_) => quote_spanned!(ty.span()=> ::core::clone::Clone::clone(&__headers)),
+        Role::Headers(_) => {
+            let named = schema.fields().iter().filter_map(|field| match &field.role {
+                Role::Header(name) => Some(name),
+                _ => None,
+            });
+            quote_spanned!(ty.span()=> __kafka::parts::other_headers(&__headers, &[#(#named),*]))
+        }
         Role::Value | Role::Whole(_) | Role::Skip(_) => TokenStream::new(),
     }
 }
@@ -74,16 +80,18 @@ pub(super) fn present(field: &Field, what: &TokenStream, absent: &str, read: &To
 pub(super) fn for_some(field: &Field, write: impl Fn(TokenStream) -> TokenStream) -> TokenStream {
     let member = &field.member;
     if types::option_inner(&field.ty).is_none() {
-        return write(quote!(&self.#member));
+        return write(quote_spanned!(field.ty.span()=> &self.#member));
     }
-    let write = write(quote!(__some));
+    let write = write(quote_spanned!(field.ty.span()=> __some));
     quote!(if let ::core::option::Option::Some(__some) = &self.#member { #write })
 }
 
 /// The statement that writes a part; none for what is only read.
 pub(super) fn write(field: &Field) -> TokenStream {
     let span = field.ty.span();
-    let is_bytes = types::is_bytes(types::without_option(&field.ty));
+    let inner = types::without_option(&field.ty);
+    // A String is written as its bytes, without going through Display.
+    let is_bytes = types::is_bytes(inner) || types::is(inner, &["String"]);
     match &field.role {
         Role::Key(_) if is_bytes => for_some(field, |value| quote_spanned!(span=> __record.set_key(#value);)),
         Role::Key(_) => {
@@ -91,7 +99,7 @@ pub(super) fn write(field: &Field) -> TokenStream {
         }
         Role::Header(name) if is_bytes => for_some(
             field,
-            |value| quote_spanned!(span=> __record.add_header(#name, ::core::option::Option::Some(&#value[..]));),
+            |value| quote_spanned!(span=> __record.add_header(#name, ::core::option::Option::Some(::core::convert::AsRef::<[u8]>::as_ref(#value)));),
         ),
         Role::Header(name) => {
             for_some(field, |value| quote_spanned!(span=> __kafka::parts::write_header(__record, #name, #value)?;))

@@ -1,0 +1,220 @@
+//! Building a job: from the plan to subtasks that wait to be driven.
+//!
+//! 1. The exchanges between all chains are made.
+//! 2. Every chain that reads from an exchange is built, from its end to its head; sinks open with it.
+//! 3. Sources open last, when all they feed exists.
+//!
+//! Nothing here starts a thread or moves a record: threads drive what was built in production ([`super::job`]), the
+//! stepped scheduler drives it in tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, mpsc};
+
+use crate::error::{Error, Result};
+use crate::graph::{Erased, Graph, Logic, NodeId, Partitioning};
+use crate::operator::OperatorContext;
+use crate::plan::Plan;
+use crate::runtime::coordinator::{Committers, Control, Epochs, Report, Reporter};
+use crate::runtime::link::{LinkContext, guard};
+use crate::runtime::subtask::Subtask;
+use crate::source::SourceContext;
+use crate::thread::Waker;
+
+/// Subtasks of one slot, driven together.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) waker: Waker,
+    pub(crate) subtasks: Vec<Box<dyn Subtask>>,
+}
+
+/// A job being built, and what has been built of it.
+///
+/// Whoever builds owns this outside the guarded call, so that a failure halfway leaves the user's objects to be
+/// dropped after everybody has been told.
+pub(crate) struct Build {
+    plan: Plan,
+    graph: Graph,
+    control: Arc<Control>,
+    exchange_bytes: usize,
+    pub(crate) reporter: Arc<Reporter>,
+    /// One per subtask index.
+    pub(crate) slots: Vec<Slot>,
+    /// Knows every source and sink subtask.
+    pub(crate) epochs: Epochs,
+    pub(crate) committers: Committers,
+}
+
+/// The channel ends that wait for their subtasks: senders by (edge, sender), receivers by (edge, receiver).
+#[derive(Default)]
+struct Exchanges {
+    senders: BTreeMap<(usize, usize), Vec<Erased>>,
+    receivers: BTreeMap<(usize, usize), Vec<Erased>>,
+}
+
+impl Build {
+    /// Empty slots for `plan`, and the end of the wire on which its subtasks will report.
+    pub(crate) fn new(
+        plan: Plan,
+        graph: Graph,
+        control: Arc<Control>,
+        exchange_bytes: usize,
+    ) -> (Build, mpsc::Receiver<Report>) {
+        let (sender, reports) = mpsc::channel();
+        let slots = plan.chains.iter().map(|c| c.parallelism).max().unwrap_or(0);
+        let slots: Vec<Slot> = (0..slots).map(|_| Slot::default()).collect();
+        for slot in &slots {
+            control.add_waker(slot.waker.clone());
+        }
+        let build = Build {
+            plan,
+            graph,
+            control,
+            exchange_bytes,
+            reporter: Arc::new(Reporter::new(sender)),
+            slots,
+            epochs: Epochs::default(),
+            committers: Committers::new(),
+        };
+        (build, reports)
+    }
+
+    /// The job's name.
+    pub(crate) fn job(&self) -> &str {
+        &self.plan.job
+    }
+
+    /// Opens sinks and sources and fills the slots.
+    pub(crate) fn all(&mut self) -> Result<()> {
+        let mut exchanges = self.build_exchanges();
+        // Sinks open before sources, receivers before senders: a chain is built when all it feeds exists.
+        for chain in (0..self.plan.chains.len()).rev() {
+            let (head, parallelism) = (self.plan.chains[chain].head, self.plan.chains[chain].parallelism);
+            for subtask in 0..parallelism {
+                if !self.plan.node(head).is_source {
+                    let next = self.build_link(head, subtask, &mut exchanges)?;
+                    let gate = self.gate(head, subtask, next, &mut exchanges)?;
+                    self.slots[subtask].subtasks.push(gate);
+                }
+            }
+        }
+        for chain in 0..self.plan.chains.len() {
+            let head = self.plan.chains[chain].head;
+            if self.plan.node(head).is_source {
+                self.open_source(head, &mut exchanges)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn context(&self, node: NodeId, subtask: usize) -> LinkContext {
+        let planned = self.plan.node(node);
+        LinkContext {
+            operator: OperatorContext::new(&*planned.name, &*planned.uid, subtask, planned.parallelism),
+            waker: self.slots[subtask].waker.clone(),
+            reporter: self.reporter.clone(),
+            control: self.control.clone(),
+        }
+    }
+
+    fn build_exchanges(&self) -> Exchanges {
+        let mut exchanges = Exchanges::default();
+        for (index, edge) in self.plan.edges.iter().enumerate().filter(|(_, e)| !e.chained) {
+            let Some(ops) = self.graph.nodes[edge.from.0].output else { continue };
+            let (senders, receivers) = (self.plan.node(edge.from).parallelism, self.plan.node(edge.to).parallelism);
+            for sender in 0..senders {
+                for receiver in 0..receivers {
+                    if edge.partitioning == Partitioning::Forward && sender != receiver {
+                        continue;
+                    }
+                    let wakers = (self.slots[sender].waker.clone(), self.slots[receiver].waker.clone());
+                    let (tx, rx) = (ops.channel)(self.exchange_bytes, wakers.0, wakers.1);
+                    exchanges.senders.entry((index, sender)).or_default().push(tx);
+                    exchanges.receivers.entry((index, receiver)).or_default().push(rx);
+                }
+            }
+        }
+        exchanges
+    }
+
+    /// The link that takes the input of `node`, with everything behind it in the chain.
+    fn build_link(&mut self, node: NodeId, subtask: usize, exchanges: &mut Exchanges) -> Result<Erased> {
+        let context = self.context(node, subtask);
+        let operator = context.operator.clone();
+        if let Logic::Sink(sink) = &mut self.graph.nodes[node.0].logic {
+            self.epochs.add_sink(operator.uid(), subtask);
+            return guard(|| sink.link(context)).map_err(|e| e.at(|| operator.place(None)));
+        }
+        let next = self.build_next(node, subtask, exchanges)?;
+        match &mut self.graph.nodes[node.0].logic {
+            Logic::Operator(logic) => guard(|| logic.link(context, next)).map_err(|e| e.at(|| operator.place(None))),
+            Logic::Source(_) | Logic::Sink(_) => Err(Error::internal("a source or sink stands inside a chain")),
+        }
+    }
+
+    /// What `node` pushes into: its chained receivers and the writers of its exchanges.
+    fn build_next(&mut self, node: NodeId, subtask: usize, exchanges: &mut Exchanges) -> Result<Erased> {
+        let Some(ops) = self.graph.nodes[node.0].output else {
+            return Err(Error::internal("a node without output feeds another"));
+        };
+        let edges: Vec<_> = self.plan.edges.iter().copied().enumerate().filter(|(_, e)| e.from == node).collect();
+        let mut receivers = Vec::new();
+        for (index, edge) in edges {
+            if edge.chained {
+                receivers.push(self.build_link(edge.to, subtask, exchanges)?);
+            } else {
+                let senders = exchanges.senders.remove(&(index, subtask)).unwrap_or_default();
+                receivers.push((ops.writer)(senders));
+            }
+        }
+        let name = &self.plan.node(node).name;
+        match (receivers.len(), self.graph.nodes[node.0].tee) {
+            (0, _) => Err(Error::internal(format!("nothing reads the output of `{name}`"))),
+            (1, _) => Ok(receivers.remove(0)),
+            (_, Some(tee)) => Ok(tee(receivers)),
+            (_, None) => Err(Error::internal("a stream is used twice but was never cloned")),
+        }
+    }
+
+    fn gate(
+        &mut self,
+        head: NodeId,
+        subtask: usize,
+        next: Erased,
+        exchanges: &mut Exchanges,
+    ) -> Result<Box<dyn Subtask>> {
+        let edges: Vec<usize> =
+            self.plan.edges.iter().enumerate().filter(|(_, e)| e.to == head).map(|(i, _)| i).collect();
+        let from = edges.first().map(|i| self.plan.edges[*i].from);
+        let ops = from.and_then(|from| self.graph.nodes[from.0].output);
+        let Some(ops) = ops else { return Err(Error::internal("an operator has no input")) };
+        let receivers =
+            edges.iter().flat_map(|i| exchanges.receivers.remove(&(*i, subtask)).unwrap_or_default()).collect();
+        Ok((ops.gate)(receivers, next, self.context(head, subtask)))
+    }
+
+    fn open_source(&mut self, head: NodeId, exchanges: &mut Exchanges) -> Result<()> {
+        let parallelism = self.plan.node(head).parallelism;
+        let mut nexts = Vec::new();
+        for subtask in 0..parallelism {
+            nexts.push(self.build_next(head, subtask, exchanges)?);
+        }
+        let operator = self.context(head, 0).operator;
+        let wakers = self.slots[..parallelism].iter().map(|s| s.waker.clone()).collect();
+        let control = self.control.clone();
+        let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping());
+        let contexts: Vec<LinkContext> = (0..parallelism).map(|subtask| self.context(head, subtask)).collect();
+        let Logic::Source(source) = &mut self.graph.nodes[head.0].logic else {
+            return Err(Error::internal("a chain starts with an operator that is no source"));
+        };
+        let committer = guard(|| source.open(&context)).map_err(|e| e.at(|| operator.place(None)))?;
+        for (context, next) in contexts.into_iter().zip(nexts) {
+            let subtask = context.operator.subtask();
+            self.epochs.add_source(operator.uid(), subtask);
+            self.slots[subtask].subtasks.push(source.subtask(context, next)?);
+        }
+        if let Some(committer) = committer {
+            self.committers.push((operator, committer));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,454 @@
+//! The stepped scheduler: a whole job on the caller's thread, one step of one subtask at a time.
+//!
+//! It does what the threads of production do, with chance where they have concurrency:
+//!
+//! 1. A subtask is awake or resting. One that has no input or no room rests; when another of its slot works, or the
+//!    slot's waker is called, it is awake again. Nothing else wakes it, so a lost wake shows as a job that rests.
+//! 2. A seed picks one of the subtasks that are awake, and that one takes a step.
+//! 3. Reports go to the coordinator; the time it sees is a [`VirtualClock`].
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::context::StreamingContext;
+use crate::error::{Error, Result};
+use crate::runtime::build::{Build, Slot};
+use crate::runtime::coordinator::{Control, Coordinator, Report};
+use crate::runtime::job::JobReport;
+use crate::runtime::link::guard;
+use crate::runtime::subtask::{Step, Subtask};
+use crate::testing::clock::VirtualClock;
+use crate::testing::random::Random;
+use crate::thread::Waker;
+
+/// How many steps one call may take: a job that never rests has to fail its test, not to hang it.
+const STEPS_MAX: u64 = if cfg!(test) { 1000 } else { 1_000_000 };
+
+/// How many steps the trace remembers.
+const TRACE_MAX: usize = 100_000;
+
+/// How often the final commit is tried before the job is given up.
+const FINAL_COMMITS_MAX: u32 = 20;
+
+/// A job whose every step is chosen by a seed: no thread is started, no real time passes.
+///
+/// Dropping it is a crash: nothing is drained, flushed or committed. Sources and sinks that wake their subtask from a
+/// thread of their own make it depend on that thread; use ones that don't.
+///
+/// # Example
+/// ```
+/// use stream_core::testing::SteppedJob;
+/// use stream_core::{Configuration, StreamingContext};
+///
+/// let run = |seed| {
+///     let ctx = StreamingContext::new(Configuration::empty()).parallelism(2);
+///     let numbers = ctx.generate(100, |x| x).rebalance().map(|x| x * x).collect();
+///     let mut job = SteppedJob::new(ctx, "squares", seed)?;
+///     job.run()?;
+///     Ok::<_, stream_core::Error>((job.trace(), numbers.take()))
+/// };
+/// assert_eq!(run(7)?, run(7)?);
+/// # Ok::<(), stream_core::Error>(())
+/// ```
+pub struct SteppedJob {
+    job: String,
+    control: Arc<Control>,
+    clock: VirtualClock,
+    random: Random,
+    /// The longest that a step may take on the virtual clock.
+    step_time: Duration,
+    trace: Trace,
+    /// Present until the job has ended.
+    running: Option<Running>,
+    outcome: Option<Result<JobReport>>,
+}
+
+/// What exists while the job runs. It is dropped in this order, as in production: subtasks, sources and sinks, committers.
+struct Running {
+    slots: Vec<SteppedSlot>,
+    build: Build,
+    coordinator: Coordinator,
+    reports: mpsc::Receiver<Report>,
+}
+
+struct SteppedSlot {
+    waker: Waker,
+    subtasks: Vec<SteppedSubtask>,
+    ended: bool,
+}
+
+struct SteppedSubtask {
+    /// Its index in the trace's names.
+    name: usize,
+    subtask: Box<dyn Subtask>,
+    resting: bool,
+}
+
+#[derive(Default)]
+struct Trace {
+    names: Vec<String>,
+    steps: VecDeque<(Duration, usize, Step)>,
+}
+
+impl SteppedJob {
+    /// Plans the job and opens its sinks and sources; the same `seed` gives the same trace.
+    ///
+    /// # Errors
+    /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
+    pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
+        let (plan, graph, exchange_bytes) = context.planned(job)?;
+        let control = Arc::new(Control::default());
+        let coordinator = Coordinator::new(job, control.clone());
+        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes);
+        let running = Running { slots: Vec::new(), reports, coordinator, build };
+        let mut stepped = SteppedJob {
+            job: job.to_owned(),
+            control,
+            clock: VirtualClock::new(),
+            random: Random::new(seed),
+            step_time: Duration::ZERO,
+            trace: Trace::default(),
+            running: Some(running),
+            outcome: None,
+        };
+        stepped.open()?;
+        Ok(stepped)
+    }
+
+    /// Lets every step take a random time of up to `limit` on the virtual clock, so that epochs end between any two
+    /// steps; by default steps take no time.
+    pub fn set_step_time(&mut self, limit: Duration) {
+        self.step_time = limit;
+    }
+
+    /// The clock that the job lives by.
+    pub fn clock(&self) -> &VirtualClock {
+        &self.clock
+    }
+
+    /// Takes one step, of a subtask that the seed picks. False if every subtask rests or the job has ended.
+    ///
+    /// # Errors
+    /// The first error that stopped the job, at every call from then on.
+    pub fn step(&mut self) -> Result<bool> {
+        let Some(running) = &mut self.running else { return self.outcome().map(|_| false) };
+        if self.control.is_aborting() {
+            let aborted = running.coordinator.aborted();
+            return self.end(Err(aborted)).map(|_| false);
+        }
+        running.coordinator.tick(self.clock.monotonic());
+        let stepped = running.step(&mut self.random, &mut self.trace, self.clock.monotonic());
+        if self.step_time > Duration::ZERO {
+            let limit = u64::try_from(self.step_time.as_nanos()).unwrap_or(u64::MAX);
+            self.clock.advance(Duration::from_nanos(self.random.below(limit)));
+        }
+        match stepped {
+            Ok(_) if running.coordinator.is_over() => {
+                let finished = self.final_commit();
+                self.end(finished).map(|_| true)
+            }
+            Ok(stepped) => Ok(stepped),
+            Err(error) => self.end(Err(error)).map(|_| false),
+        }
+    }
+
+    /// Takes steps until every subtask rests or the job has ended. Time does not pass, but for what steps take.
+    ///
+    /// # Errors
+    /// The first error that stopped the job; `Internal` if the job never rests, as one with an endless source.
+    pub fn run_until_idle(&mut self) -> Result<()> {
+        let mut steps = 0;
+        while self.step()? {
+            self.count(&mut steps)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the clock by `by`; whatever falls due on the way is done when it is due.
+    ///
+    /// # Errors
+    /// As [`run_until_idle`](SteppedJob::run_until_idle).
+    pub fn advance(&mut self, by: Duration) -> Result<()> {
+        let target = self.clock.monotonic() + by;
+        self.run_until_idle()?;
+        while let Some(due) = self.due().filter(|due| *due <= target) {
+            self.clock.advance(due.saturating_sub(self.clock.monotonic()));
+            self.run_until_idle()?;
+        }
+        self.clock.advance(target.saturating_sub(self.clock.monotonic()));
+        Ok(())
+    }
+
+    /// Runs to the end; when every subtask rests, the clock jumps to what is due next.
+    ///
+    /// # Errors
+    /// The first error that stopped the job; `Internal` if it never ends or rests with nothing due.
+    pub fn run(&mut self) -> Result<JobReport> {
+        let mut steps = 0;
+        loop {
+            while self.step()? {
+                self.count(&mut steps)?;
+            }
+            if self.is_over() {
+                return self.outcome();
+            }
+            self.count(&mut steps)?;
+            let Some(due) = self.due() else { return Err(self.stuck()) };
+            self.clock.advance(due.saturating_sub(self.clock.monotonic()));
+        }
+    }
+
+    /// Ends the job well with the steps that follow, as [`JobHandle::stop`](crate::JobHandle::stop).
+    pub fn stop(&self) {
+        self.control.stop();
+    }
+
+    /// Ends the job with the next step, as [`JobHandle::abort`](crate::JobHandle::abort).
+    pub fn abort(&self) {
+        self.control.abort();
+    }
+
+    /// Whether the job has ended.
+    pub fn is_over(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Which subtask took which step when, one line per step; the last 100,000 of them.
+    pub fn trace(&self) -> String {
+        let mut text = String::new();
+        for (at, name, step) in &self.trace.steps {
+            let name = &self.trace.names[*name];
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{:.6} {name} {step:?}", at.as_secs_f64());
+        }
+        text
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let (clock, control) = (&self.clock, &self.control);
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let opened = guard(|| {
+            running.build.all()?;
+            running.slots = running.build.slots.iter_mut().map(|slot| self.trace.slot(std::mem::take(slot))).collect();
+            running.coordinator.begin(&mut running.build, running.slots.len(), clock.monotonic());
+            Ok(())
+        });
+        match opened {
+            Ok(()) => Ok(()),
+            Err(_) if control.is_aborting() => {
+                let aborted = running.coordinator.aborted();
+                self.end(Err(aborted)).map(|_| ())
+            }
+            Err(error) => self.end(Err(error)).map(|_| ()),
+        }
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.running.as_ref().and_then(|running| running.coordinator.due())
+    }
+
+    fn final_commit(&mut self) -> Result<JobReport> {
+        let (clock, control, mut tries) = (&self.clock, &self.control, 0);
+        let Some(running) = &mut self.running else { return self.outcome() };
+        let epochs = running.coordinator.finish(|pause| {
+            clock.advance(pause);
+            tries += 1;
+            if tries >= FINAL_COMMITS_MAX {
+                control.abort();
+            }
+        })?;
+        Ok(JobReport { epochs })
+    }
+
+    /// What happens when the threads of production have ended: everybody is told, then user objects are dropped.
+    fn end(&mut self, result: Result<JobReport>) -> Result<JobReport> {
+        if result.is_err() {
+            self.control.abort();
+        }
+        let running = self.running.take();
+        // Dropping readers, writers and committers runs user code.
+        let dropped = guard(|| {
+            drop(running);
+            Ok(())
+        });
+        self.outcome = Some(result.and_then(|report| dropped.map(|()| report)));
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Result<JobReport> {
+        self.outcome.clone().unwrap_or_else(|| Err(Error::internal("the job has neither ended nor is it running")))
+    }
+
+    fn count(&self, steps: &mut u64) -> Result<()> {
+        *steps += 1;
+        if *steps < STEPS_MAX {
+            return Ok(());
+        }
+        let error = Error::internal(format!("job `{}` still has work after {STEPS_MAX} steps", self.job));
+        Err(error.with_hint("a source without end never rests: call stop() first, or take single steps"))
+    }
+
+    fn stuck(&self) -> Error {
+        let last: Vec<String> = self.trace().lines().rev().take(5).map(str::to_owned).collect();
+        let error = Error::internal(format!(
+            "job `{}` rests before its end, and nothing is due; its last steps, newest first: {}",
+            self.job,
+            last.join("; ")
+        ));
+        error.with_hint("a source waits for more input, or somebody has not called a waker")
+    }
+}
+
+impl Running {
+    /// One step of one subtask. False if there is none that is awake.
+    fn step(&mut self, random: &mut Random, trace: &mut Trace, now: Duration) -> Result<bool> {
+        let awake = self.awake();
+        if awake.is_empty() {
+            return Ok(false);
+        }
+        let (slot, index) = awake[random.index(awake.len())];
+        let slot = &mut self.slots[slot];
+        let stepped = &mut slot.subtasks[index];
+        let step = guard(|| stepped.subtask.step())?;
+        trace.add(now, stepped.name, step);
+        match step {
+            Step::Worked => slot.wake(),
+            Step::Idle | Step::Blocked => stepped.resting = true,
+            Step::Done => {
+                let done = slot.subtasks.remove(index);
+                guard(|| {
+                    drop(done);
+                    Ok(())
+                })?;
+                slot.wake();
+            }
+        }
+        self.coordinate()?;
+        Ok(true)
+    }
+
+    /// The subtasks that may take a step, as (slot, index).
+    fn awake(&mut self) -> Vec<(usize, usize)> {
+        for slot in &mut self.slots {
+            // As a thread does: the waker is asked when there is nothing left to do.
+            if slot.subtasks.iter().all(|s| s.resting) && slot.waker.take() {
+                slot.wake();
+            }
+        }
+        let slots = self.slots.iter().enumerate();
+        let subtasks = slots.flat_map(|(i, slot)| slot.subtasks.iter().enumerate().map(move |(j, s)| (i, j, s)));
+        subtasks.filter(|(_, _, s)| !s.resting).map(|(i, j, _)| (i, j)).collect()
+    }
+
+    fn coordinate(&mut self) -> Result<()> {
+        while let Ok(report) = self.reports.try_recv() {
+            self.coordinator.on_report(report)?;
+        }
+        for slot in self.slots.iter_mut().filter(|slot| slot.subtasks.is_empty() && !slot.ended) {
+            slot.ended = true;
+            self.coordinator.on_report(Report::ThreadEnded)?;
+        }
+        Ok(())
+    }
+}
+
+impl SteppedSlot {
+    fn wake(&mut self) {
+        for subtask in &mut self.subtasks {
+            subtask.resting = false;
+        }
+    }
+}
+
+impl Trace {
+    /// Makes a slot steppable and remembers the names of its subtasks.
+    fn slot(&mut self, slot: Slot) -> SteppedSlot {
+        let subtasks = slot.subtasks.into_iter().map(|subtask| {
+            let operator = subtask.operator();
+            self.names.push(format!("{}[{}]", operator.uid(), operator.subtask()));
+            SteppedSubtask { name: self.names.len() - 1, subtask, resting: false }
+        });
+        SteppedSlot { subtasks: subtasks.collect(), waker: slot.waker, ended: false }
+    }
+
+    fn add(&mut self, at: Duration, name: usize, step: Step) {
+        if self.steps.len() == TRACE_MAX {
+            self.steps.pop_front();
+        }
+        self.steps.push_back((at, name, step));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+    use crate::{Batch, Configuration, ErrorKind};
+
+    /// Has no records: says so, or never says anything again. Its positions can't be stored.
+    #[derive(Clone)]
+    struct Silent(Poll);
+
+    impl Source<u64> for Silent {
+        fn open(&mut self, _context: &SourceContext) -> Result<Opened<u64>> {
+            let committer = (self.0 == Poll::End).then(|| Box::new(self.clone()) as Box<dyn Committer>);
+            Ok(Opened { readers: vec![Box::new(self.clone())], committer })
+        }
+    }
+
+    impl SourceReader<u64> for Silent {
+        fn poll(&mut self, _batch: &mut Batch<u64>) -> Result<Poll> {
+            Ok(self.0)
+        }
+
+        fn positions(&mut self, _positions: &mut Vec<SplitPosition>) {}
+    }
+
+    impl Committer for Silent {
+        fn interval(&self) -> Duration {
+            Duration::from_secs(1)
+        }
+
+        fn commit(&mut self, _epoch: u64, _positions: &[SplitPosition]) -> Result<()> {
+            Err(Error::new(ErrorKind::Unavailable, "nobody answers"))
+        }
+    }
+
+    fn error_of(describe: fn(&StreamingContext)) -> Error {
+        let context = StreamingContext::new(Configuration::empty());
+        describe(&context);
+        let mut job = SteppedJob::new(context, "j", 0).expect("a valid job");
+        job.run().expect_err("the job can't succeed")
+    }
+
+    #[test]
+    fn a_job_without_end_is_an_error_and_not_a_hang() {
+        let error = error_of(|ctx| {
+            ctx.generate(u64::MAX, |x| x).for_each(|_| {});
+        });
+        assert_eq!(error.message(), "job `j` still has work after 1000 steps");
+    }
+
+    #[test]
+    fn a_job_that_nobody_would_wake_is_an_error_and_not_a_hang() {
+        let error = error_of(|ctx| {
+            ctx.source("silent", Silent(Poll::Idle)).for_each(|_| {});
+        });
+        let expected = "job `j` rests before its end, and nothing is due; its last steps, newest first: \
+                        0.000000 silent-1[0] Idle";
+        assert_eq!(error.message(), expected);
+    }
+
+    #[test]
+    fn a_commit_that_never_succeeds_gives_the_job_up() {
+        let error = error_of(|ctx| {
+            ctx.source("silent", Silent(Poll::End)).for_each(|_| {});
+        });
+        assert_eq!(error.message(), "job `j` was aborted");
+        let cause = std::error::Error::source(&error).expect("a cause").to_string();
+        assert!(cause.contains("nobody answers"), "{cause}");
+    }
+}
