@@ -8,8 +8,12 @@ use stream_core::{Error, ErrorKind, Result};
 
 use crate::client::client_error;
 
-/// How long one try may take.
-pub(crate) const TRY: Duration = Duration::from_millis(1_000);
+/// How long the first try may take; each further one may take twice as long. Short at first, so that there is something
+/// to say soon.
+const FIRST_TRY: Duration = Duration::from_millis(500);
+
+/// How long any try may take: whoever stops the job waits for it.
+const LONGEST_TRY: Duration = Duration::from_secs(2);
 
 /// How long a wait without a known reason goes unmentioned.
 const PATIENCE: Duration = Duration::from_millis(900);
@@ -34,12 +38,13 @@ pub(crate) fn wait_for<R>(
     limit: Limit,
     stopping: &dyn Fn() -> bool,
     trouble: &dyn Fn() -> Option<String>,
-    mut probe: impl FnMut() -> Result<R, ClientError>,
+    mut probe: impl FnMut(Duration) -> Result<R, ClientError>,
 ) -> Result<R> {
     let clock = SystemClock::new();
     let (mut tries, mut next_word, mut reason) = (0u32, Duration::ZERO, None);
+    let mut patience_of_try = FIRST_TRY;
     loop {
-        let error = match probe() {
+        let error = match probe(patience_of_try) {
             Ok(found) => {
                 if !next_word.is_zero() {
                     tracing::info!("broker {brokers} answers");
@@ -49,6 +54,7 @@ pub(crate) fn wait_for<R>(
             Err(error) => error,
         };
         tries += 1;
+        patience_of_try = (patience_of_try * 2).min(LONGEST_TRY);
         let failure = client_error(what, &error);
         if failure.kind() != ErrorKind::Unavailable {
             return Err(failure);

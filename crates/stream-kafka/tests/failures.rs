@@ -154,19 +154,18 @@ fn a_job_that_only_reads_can_be_aborted_during_an_outage() {
     let from = kafka.topic("from", 1);
     fill_numbers(&kafka, &from, 2_000, 1);
     let ctx = context(&source_yaml(&kafka, &from));
-    let seen = KafkaSource::<String>::new(&ctx).values().collect();
+    // Nothing is committed before the job ends, so that the last commit has something to wait for.
+    let source = KafkaSource::<String>::new(&ctx).property("auto.commit.interval.ms", "3600000");
+    let seen = source.values().collect();
     let job = ctx.start("reading").expect("a good plan");
-    let committed = || total(&kafka.lag(&kafka.group(), &from)) == 0;
-    wait_until("all is read and committed", LIMIT, || job.is_finished() || (seen.len() >= 2_000 && committed()));
-    fill_numbers(&kafka, &from, 100_000, 1);
-    wait_until("more is read", LIMIT, || job.is_finished() || seen.len() >= 50_000);
+    wait_until("something is read", LIMIT, || job.is_finished() || seen.len() >= 2_000);
     cluster.stop();
     let says = |line: &str| line.contains("reading waits for a broker") && line.contains(cluster.bootstrap());
     wait_until("the job has noticed", LIMIT, || job.is_finished() || logged().lines().any(says));
     job.stop();
     assert!(!job.is_finished());
     job.abort();
-    wait_until("the job has ended", Duration::from_secs(10), || job.is_finished());
+    wait_until("the job has ended", LIMIT, || job.is_finished());
     job.wait().expect_err("aborted");
 }
 

@@ -132,6 +132,9 @@ impl Drop for KafkaFixture {
     }
 }
 
+/// How often a cluster is tried to be started.
+const START_ATTEMPTS: u32 = 3;
+
 /// A Kafka cluster of one test alone, to be stopped and started; gone when the test ends.
 pub struct KafkaCluster {
     xtask: PathBuf,
@@ -147,11 +150,18 @@ impl KafkaCluster {
     #[track_caller]
     pub fn start_new(test: &str) -> KafkaCluster {
         let xtask = PathBuf::from(std::env::var_os("STREAM_TEST_XTASK").unwrap_or_else(|| fail(HOW)));
-        let port = free_port();
-        let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}", std::process::id()));
-        let cluster = KafkaCluster { xtask, dir, bootstrap: format!("127.0.0.1:{port}") };
-        cluster.run(&["up", "--port", &port.to_string()]);
-        cluster
+        let mut failure = String::new();
+        // A free port can be taken by somebody else before the broker has it: then another one will do.
+        for attempt in 0..START_ATTEMPTS {
+            let port = free_port();
+            let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}-{attempt}", std::process::id()));
+            let cluster = KafkaCluster { xtask: xtask.clone(), dir, bootstrap: format!("127.0.0.1:{port}") };
+            match cluster.xtask(&["up", "--port", &port.to_string()]) {
+                Ok(()) => return cluster,
+                Err(error) => failure = error,
+            }
+        }
+        fail(&failure)
     }
 
     /// The broker's address.
@@ -173,11 +183,15 @@ impl KafkaCluster {
 
     #[track_caller]
     fn run(&self, arguments: &[&str]) {
+        self.xtask(arguments).unwrap_or_else(|error| fail(&error));
+    }
+
+    fn xtask(&self, arguments: &[&str]) -> Result<(), String> {
         let output = Command::new(&self.xtask).arg("kafka").args(arguments).arg("--dir").arg(&self.dir).output();
         match output {
-            Ok(output) if output.status.success() => {}
-            Ok(output) => fail(&format!("kafka {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
-            Err(error) => fail(&format!("can't run {}: {error}", self.xtask.display())),
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(format!("kafka {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
+            Err(error) => Err(format!("can't run {}: {error}", self.xtask.display())),
         }
     }
 }

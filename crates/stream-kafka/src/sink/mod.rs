@@ -4,6 +4,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use stream_core::{
     DataSink, DataStream, Error, Record, Result, Sink, SinkContext, SinkWriter, StreamingContext, Timestamp,
@@ -16,6 +17,7 @@ use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
 use crate::record::Topic;
 use crate::schema::{DefaultSchema, JsonSchema, ProducerRecord, SerializationSchema, With};
 use crate::settings::{Chosen, Settings};
+use crate::waiting::Limit;
 use writer::KafkaWriter;
 
 /// Writes a stream to Kafka, as `kafka.sink` (or `kafka.sink.<alias>`) of the configuration says.
@@ -233,6 +235,9 @@ fn unsupported(settings: &Settings, partitioner_in_code: bool) -> Vec<Error> {
     errors
 }
 
+/// Nothing is sent by a check.
+const CHECK_CAPACITY: usize = 1;
+
 /// A checked sink.
 struct Description {
     client: BTreeMap<String, String>,
@@ -286,6 +291,17 @@ where
             context,
         )?;
         Ok(Box::new(writer))
+    }
+
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        let Some(description) = &self.description else {
+            return Err(Error::internal("a sink with mistakes in its settings was checked"));
+        };
+        let producer = ProducerHandle::new("check", &description.client, CHECK_CAPACITY, true)?;
+        let limit = Limit { time: limit, key: "max.block.ms" };
+        let (topic, brokers) = (description.topic, &description.brokers);
+        let partitions = writer::find_partitions(&producer, topic, brokers, limit, &|| false)?;
+        Ok(format!("{} partitions to write to", partitions.len()))
     }
 
     fn describe(&self) -> String {

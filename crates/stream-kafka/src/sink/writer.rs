@@ -14,7 +14,7 @@ use crate::keys::EngineSettings;
 use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
 use crate::record::Topic;
 use crate::schema::{ProducerRecord, SerializationSchema};
-use crate::waiting::{Limit, TRY, wait_for};
+use crate::waiting::{Limit, wait_for};
 
 /// How long to wait between two tries when the send queue is full.
 const FULL: Duration = Duration::from_millis(2);
@@ -141,6 +141,23 @@ where
     }
 }
 
+/// The partitions of a topic that a sink writes to.
+pub(super) fn find_partitions(
+    producer: &ProducerHandle,
+    topic: Topic,
+    brokers: &str,
+    limit: Limit,
+    stopping: &dyn Fn() -> bool,
+) -> Result<Vec<i32>> {
+    let what = format!("can't read the partitions of `{topic}`");
+    let trouble = || producer.trouble();
+    let found = wait_for(&what, brokers, limit, stopping, &trouble, |patience| producer.partitions(topic, patience))?;
+    found.ok_or_else(|| {
+        Error::new(ErrorKind::Config, format!("no such topic on {brokers}: `{topic}`"))
+            .with_hint("create it first; topics are not created by writing to them")
+    })
+}
+
 impl Connect {
     fn open<T, P: KafkaPartitioner<T>>(
         &self,
@@ -148,19 +165,8 @@ impl Connect {
         partitioner: &P,
         stopping: &dyn Fn() -> bool,
     ) -> Result<TopicState<T>> {
-        let found = wait_for(
-            &format!("can't read the partitions of `{topic}`"),
-            &self.brokers,
-            Limit { time: self.max_block, key: "max.block.ms" },
-            stopping,
-            &|| self.producer.trouble(),
-            || self.producer.partitions(topic, TRY),
-        )?;
-        let Some(partitions) = found else {
-            let message = format!("no such topic on {}: `{topic}`", self.brokers);
-            return Err(Error::new(ErrorKind::Config, message)
-                .with_hint("create it first; topics are not created by writing to them"));
-        };
+        let limit = Limit { time: self.max_block, key: "max.block.ms" };
+        let partitions = find_partitions(&self.producer, topic, &self.brokers, limit, stopping)?;
         let partitioner = partitioner.for_topic(topic.as_str(), self.subtask, self.parallelism);
         let volume = self.is_dev.then(|| dev::Volume::of(topic));
         Ok(TopicState { topic: self.producer.topic(topic)?, partitions, partitioner, volume })

@@ -12,9 +12,12 @@ mod start;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use stream_core::{DataStream, Error, Opened, Record, Result, Source, SourceContext, SourceReader, StreamingContext};
+use stream_core::{
+    DataStream, Error, Opened, OperatorContext, Record, Result, Source, SourceContext, SourceReader, StreamingContext,
+};
 
 pub use start::OffsetsInitializer;
 
@@ -315,6 +318,15 @@ struct Description {
     engine: crate::keys::EngineSettings,
 }
 
+/// Finds out what `open` would find, and goes away again.
+fn ask_brokers(description: &Description) -> Result<String> {
+    let handle = ConsumerHandle::new(&description.client)?;
+    let context = SourceContext::new(OperatorContext::new("kafka", "check", 0, 1), Vec::new(), || false);
+    let splits = resolve(&handle, description, &context)?;
+    DeadLetters::open(&handle, description, &context)?;
+    Ok(format!("{} partitions to read", splits.len()))
+}
+
 struct KafkaSourceNode<T, D, S> {
     description: Option<Description>,
     deserializer: D,
@@ -359,6 +371,16 @@ where
             Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval, flush)) as _
         });
         Ok(Opened { readers, committer })
+    }
+
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        let Some(description) = &mut self.description else {
+            return Err(Error::internal("a source with mistakes in its settings was checked"));
+        };
+        let usual = std::mem::replace(&mut description.engine.default_api_timeout, limit);
+        let asked = ask_brokers(description);
+        description.engine.default_api_timeout = usual;
+        asked
     }
 
     fn describe(&self) -> String {

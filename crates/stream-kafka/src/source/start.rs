@@ -10,7 +10,7 @@ use super::Description;
 use crate::client::consumer::{ConsumerHandle, Start, TopicPartition};
 use crate::keys::AutoOffsetReset;
 use crate::record::Topic;
-use crate::waiting::{Limit, TRY, wait_for};
+use crate::waiting::{Limit, wait_for};
 
 /// Where a source begins to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +153,9 @@ pub(super) fn ask<R>(
         handle.serve(Duration::ZERO);
         handle.trouble()
     };
-    wait_for(what, &description.brokers, limit, &|| context.is_stopping(), &trouble, || question(handle, TRY))
+    wait_for(what, &description.brokers, limit, &|| context.is_stopping(), &trouble, |patience| {
+        question(handle, patience)
+    })
 }
 
 #[cfg(test)]
