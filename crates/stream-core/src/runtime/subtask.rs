@@ -47,6 +47,15 @@ enum Life {
     Done,
 }
 
+/// Goes on with what the chain has pending: nothing is taken in before that is done.
+fn go_on<T>(chain: &mut dyn Link<T>) -> Result<Option<Step>> {
+    Ok(match chain.resume()? {
+        Resume::More => Some(Step::Worked),
+        Resume::Blocked => Some(Step::Blocked),
+        Resume::Clear => None,
+    })
+}
+
 /// A chain that starts with a source.
 pub(crate) struct SourceSubtask<T> {
     reader: Box<dyn SourceReader<T>>,
@@ -139,10 +148,8 @@ impl<T: Send> Subtask for SourceSubtask<T> {
         if self.life == Life::Done {
             return Ok(Step::Done);
         }
-        match self.next.resume()? {
-            Resume::More => return Ok(Step::Worked),
-            Resume::Blocked => return Ok(Step::Blocked),
-            Resume::Clear => {}
+        if let Some(step) = go_on(&mut *self.next)? {
+            return Ok(step);
         }
         match self.life {
             Life::Running => self.run(),
@@ -257,10 +264,8 @@ impl<T: Send> Subtask for GateSubtask<T> {
         if self.life == Life::Done {
             return Ok(Step::Done);
         }
-        match self.next.resume()? {
-            Resume::More => return Ok(Step::Worked),
-            Resume::Blocked => return Ok(Step::Blocked),
-            Resume::Clear => {}
+        if let Some(step) = go_on(&mut *self.next)? {
+            return Ok(step);
         }
         match self.life {
             Life::Running => self.run(),

@@ -20,8 +20,8 @@ use rdkafka::types::RDKafkaRespErr;
 use stream_core::thread::Waker;
 use stream_core::{Error, Result, Timestamp};
 
-use super::client_error;
 use super::connection::Connection;
+use super::{client_error, partitions};
 use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
 
 /// How many messages a lane takes off its queue at once.
@@ -76,16 +76,7 @@ impl ConsumerHandle {
 
     /// The partitions of a topic, in order; `None` if there is no such topic.
     pub(crate) fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
-        let metadata = self.0.fetch_metadata(Some(topic), limit)?;
-        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
-        match found.error().map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
-            Some(code) => return Err(KafkaError::MetadataFetch(code)),
-        }
-        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
-        partitions.sort_unstable();
-        Ok(if partitions.is_empty() { None } else { Some(partitions) })
+        partitions(self.0.client(), topic, limit)
     }
 
     /// The group's committed position of each split.

@@ -14,8 +14,30 @@ pub(crate) mod consumer;
 #[allow(unsafe_code, reason = "the produce call by topic handle has no safe wrapper")]
 pub(crate) mod producer;
 
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::client::Client;
 pub(crate) use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as ErrorCode};
 use stream_core::{Error, ErrorKind};
+
+/// The partitions of a topic, in order; `None` if there is no such topic.
+fn partitions<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    limit: Duration,
+) -> Result<Option<Vec<i32>>, ClientError> {
+    let metadata = client.fetch_metadata(Some(topic), limit)?;
+    let Some(found) = metadata.topics().iter().find(|t| t.name() == topic) else { return Ok(None) };
+    match found.error().map(ErrorCode::from) {
+        None => {}
+        Some(ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopic) => return Ok(None),
+        Some(code) => return Err(ClientError::MetadataFetch(code)),
+    }
+    let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
+    partitions.sort_unstable();
+    Ok(if partitions.is_empty() { None } else { Some(partitions) })
+}
 
 /// Turns what the client says into an error with a kind: what can pass by itself is `Unavailable`.
 pub(crate) fn client_error(what: &str, error: &ClientError) -> Error {

@@ -20,15 +20,15 @@ use std::time::Duration;
 
 use rdkafka::bindings as rd;
 use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaRespErr;
 use stream_core::thread::{self, Waker};
 use stream_core::{Error, ErrorKind, Result};
 
-use super::client_error;
 use super::connection::Connection;
 use super::consumer::creation_error;
+use super::{client_error, partitions};
 use crate::record::Topic;
 use crate::schema::ProducerRecord;
 
@@ -307,16 +307,7 @@ impl ProducerHandle {
 
     /// The partitions of a topic, in order; `None` if there is no such topic.
     pub(crate) fn partitions(&self, topic: Topic, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
-        let metadata = self.shared.producer.client().fetch_metadata(Some(topic.as_str()), limit)?;
-        let Some(found) = metadata.topics().iter().find(|t| t.name() == topic.as_str()) else { return Ok(None) };
-        match found.error().map(RDKafkaErrorCode::from) {
-            None => {}
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => return Ok(None),
-            Some(code) => return Err(KafkaError::MetadataFetch(code)),
-        }
-        let mut partitions: Vec<i32> = found.partitions().iter().map(|p| p.id()).collect();
-        partitions.sort_unstable();
-        Ok(if partitions.is_empty() { None } else { Some(partitions) })
+        partitions(self.shared.producer.client(), topic.as_str(), limit)
     }
 
     /// Why a broker could not be reached, if that happened since the last call.
