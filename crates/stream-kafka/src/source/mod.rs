@@ -347,7 +347,7 @@ where
         let splits = resolve(&handle, description, context)?;
         let letters = DeadLetters::open(&handle, description, context)?;
         let (n, topics) = (context.parallelism(), description.topics.join(", "));
-        tracing::info!("{}: reading {} partitions of {topics} with {n} subtasks", context.name(), splits.len());
+        tracing::info!("{}: reading {topics}, partitions: {}, subtasks: {n}", context.name(), splits.len());
         let mut dealt: Vec<Vec<_>> = (0..n).map(|_| Vec::new()).collect();
         for (index, split) in splits.iter().enumerate() {
             dealt[index % n].push(split.clone());
