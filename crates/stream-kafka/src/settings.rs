@@ -100,7 +100,9 @@ fn aliases(root: &Section) -> Vec<&str> {
         .collect()
 }
 
-fn report(section: &Section, problems: Vec<KeyProblem>) -> Error {
+fn report(section: &Section, mut problems: Vec<KeyProblem>) -> Error {
+    // In the order of the file, as people read it.
+    problems.sort_by_key(|problem| section.get(&problem.key).map(|entry| entry.origin().clone()));
     let located = problems.into_iter().map(|problem| -> Problem {
         let hint = problem.hint.unwrap_or_default();
         if let Some(entry) = section.get(&problem.key).filter(|_| keys::may_hold_secret(&problem.key)) {
