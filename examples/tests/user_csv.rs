@@ -30,6 +30,7 @@ impl Job {
             format!("kafka.source.bootstrap.servers={servers}"),
             format!("kafka.source.topic={source}"),
             format!("kafka.source.group.id={group}"),
+            "kafka.source.auto.offset.reset=earliest".to_owned(),
             "kafka.source.auto.commit.interval.ms=500".to_owned(),
             format!("kafka.sink.bootstrap.servers={servers}"),
             format!("kafka.sink.topic={sink}"),
