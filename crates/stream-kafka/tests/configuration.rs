@@ -64,14 +64,6 @@ kafka.sink:
         write(ctx);
     });
     let expected = "\
-error[config]: `acks` is a producer setting and has no meaning for a source
-  --> application.yml:5:9
-   |
- 5 |   acks: all
-   |         ^^^
-   = key: kafka.source.acks
-   = help: move it to `kafka.sink`, or remove it
-
 error[config]: `lots` under `fetch.min.bytes` is not a whole number, 0 or more
   --> application.yml:4:20
    |
@@ -79,6 +71,14 @@ error[config]: `lots` under `fetch.min.bytes` is not a whole number, 0 or more
    |                    ^^^^
    = key: kafka.source.fetch.min.bytes
    = help: correct the value, or remove the line to use the default
+
+error[config]: `acks` is a producer setting and has no meaning for a source
+  --> application.yml:5:9
+   |
+ 5 |   acks: all
+   |         ^^^
+   = key: kafka.source.acks
+   = help: move it to `kafka.sink`, or remove it
 
 error[config]: exactly-once is not supported yet
   --> application.yml:9:13

@@ -63,10 +63,15 @@ impl Split {
         Split { id: split, name, next: start, stop, finished: stop.is_some_and(|stop| start >= stop) }
     }
 
-    /// The log has been read up to `offset`, control records included.
+    /// The log has been read up to `offset`, control records included. What lies behind the end of this split was not
+    /// read, whatever the client says about the end of the partition.
     fn advance(&mut self, offset: i64) {
+        if self.finished {
+            return;
+        }
+        let offset = self.stop.map_or(offset, |stop| offset.min(stop));
         self.next = self.next.max(offset);
-        self.finished |= self.stop.is_some_and(|stop| self.next >= stop);
+        self.finished = self.stop == Some(self.next);
     }
 }
 
@@ -283,5 +288,32 @@ where
     fn failed_at(&self) -> Option<SplitPosition> {
         let split = self.state.splits.get(self.state.current)?;
         self.state.in_hand.map(|next| SplitPosition { split: split.name.clone(), next })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Split;
+
+    fn split(next: i64, stop: Option<i64>) -> Split {
+        Split { id: (crate::Topic::new("t"), 0), name: "t-0".into(), next, stop, finished: false }
+    }
+
+    #[test]
+    fn the_end_of_a_partition_moves_no_split_that_ended_before_it() {
+        let mut by_schema = split(3, None);
+        by_schema.finished = true;
+        by_schema.advance(8);
+        assert_eq!(by_schema.next, 3);
+    }
+
+    #[test]
+    fn a_split_ends_at_its_stop_and_not_behind_it() {
+        let mut bounded = split(3, Some(6));
+        bounded.advance(5);
+        assert!(!bounded.finished);
+        bounded.advance(8);
+        assert!(bounded.finished);
+        assert_eq!(bounded.next, 6);
     }
 }
