@@ -292,6 +292,47 @@ impl<T> Batch<T> {
         other.clear();
     }
 
+    /// Moves every record to the target that `target` names, in order.
+    ///
+    /// `seen` becomes the number of records moved, so that an error can be placed; then the rest is still here.
+    pub(crate) fn scatter(
+        &mut self,
+        targets: &mut [Batch<T>],
+        seen: &mut usize,
+        mut target: impl FnMut(&T) -> Option<usize>,
+    ) -> bool {
+        let (total, mut tally) = (self.records.len(), Tally::new(seen));
+        // The heap of a target's share is charged by its number of records, counted by how much it grows.
+        for target in targets.iter_mut() {
+            target.heap_bytes = target.heap_bytes.wrapping_sub(share(self.heap_bytes, target.records.len(), total));
+        }
+        let mut fits = true;
+        let timed = !self.timestamps.is_empty();
+        for record in self.records.drain(..) {
+            let Some(to) = target(&record).and_then(|index| targets.get_mut(index)) else {
+                fits = false;
+                break;
+            };
+            to.records.push(record);
+            if timed {
+                to.timestamps.push(self.timestamps[tally.count]);
+            }
+            tally.count += 1;
+        }
+        for target in targets.iter_mut() {
+            target.heap_bytes = target.heap_bytes.wrapping_add(share(self.heap_bytes, target.records.len(), total));
+            if !target.is_empty() {
+                target.origin.append(&self.origin);
+                target.origin.blur();
+            }
+        }
+        drop(tally);
+        if fits {
+            self.clear();
+        }
+        fits
+    }
+
     /// Deals the records out as one run per target, sizes given by `sizes`; they must add up to [`Batch::len`].
     pub(crate) fn deal(&mut self, sizes: &[usize], targets: &mut [Batch<T>]) {
         let (total, mut dealt) = (self.records.len(), 0);

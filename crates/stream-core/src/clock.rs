@@ -11,6 +11,20 @@ pub trait Clock: Send + Sync {
 
     /// Wall-clock time. May jump; only for processing-time semantics and for people.
     fn wall(&self) -> Timestamp;
+
+    /// Both at once.
+    fn now(&self) -> Now {
+        Now { monotonic: self.monotonic(), wall: self.wall() }
+    }
+}
+
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Time since an arbitrary start; never goes back.
+    pub monotonic: Duration,
+    /// Wall-clock time.
+    pub wall: Timestamp,
 }
 
 /// The clocks of the operating system.

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -61,13 +62,26 @@ pub(crate) enum Partitioning {
     Forward,
     /// Evenly over all subtasks.
     Rebalance,
+    /// By the key group of its key.
+    Key,
+    /// To every subtask.
+    Broadcast,
+    /// To the first subtask.
+    Global,
+    /// As a function of the user's says.
+    Custom,
 }
 
+/// Makes the `Box<dyn Link<T>>` that writes to these `Sender<T>`s, in a job with so many key groups.
+pub(crate) type Route = Arc<dyn Fn(Vec<Erased>, usize) -> Erased + Send + Sync>;
+
 /// One edge, seen from its receiver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub(crate) struct Input {
     pub(crate) from: NodeId,
     pub(crate) partitioning: Partitioning,
+    /// The writer of this edge, where the type of the records alone does not say how to make it.
+    pub(crate) route: Option<Route>,
 }
 
 /// One source, operator or sink.

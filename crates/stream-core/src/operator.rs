@@ -7,11 +7,17 @@
 //! larger than its input keeps the rest and says so by [`Operator::pending`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::clock::{Clock, Now, SystemClock};
 use crate::error::{Place, Result};
 use crate::time::Timestamp;
+
+/// How many key groups a job has unless it is told otherwise.
+pub(crate) const MAX_PARALLELISM: usize = 256;
 
 /// What can travel on a stream: any owned type that can be sent to another thread.
 pub trait Record: Send + 'static {}
@@ -87,6 +93,36 @@ pub trait Operator<I, O>: Send {
         Ok(Some(watermark))
     }
 
+    /// The input is silent for now; returns whether to pass that on. An operator that makes watermarks of its own
+    /// doesn't.
+    ///
+    /// # Errors
+    /// As [`process`](Operator::process).
+    fn idle(&mut self, _out: &mut dyn Output<O>) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// The input is drained for the moment: push what waited for more of it. Not called while more input waits.
+    ///
+    /// # Errors
+    /// As [`process`](Operator::process).
+    fn flush(&mut self, _out: &mut dyn Output<O>) -> Result<()> {
+        Ok(())
+    }
+
+    /// When [`tick`](Operator::tick) is to be called, on the monotonic clock of [`OperatorContext::now`].
+    fn due(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The time of [`due`](Operator::due) has come, or is near: push at most one batch of what it brings.
+    ///
+    /// # Errors
+    /// As [`process`](Operator::process).
+    fn tick(&mut self, _now: Now, _out: &mut dyn Output<O>) -> Result<()> {
+        Ok(())
+    }
+
     /// The input has ended: push what is still held back.
     ///
     /// # Errors
@@ -130,6 +166,12 @@ pub trait Operator<I, O>: Send {
     }
 }
 
+impl fmt::Debug for OperatorContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (uid {}), subtask {} of {}", self.0.name, self.0.uid, self.0.subtask, self.0.parallelism)
+    }
+}
+
 /// One operator's part of a checkpoint: named byte strings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
@@ -146,24 +188,74 @@ impl Snapshot {
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.entries.get(name).map(Vec::as_slice)
     }
+
+    /// All entries whose names begin with `prefix`, in the order of their names.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        let from = self.entries.range(prefix.to_owned()..);
+        from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, bytes)| (&**name, &**bytes))
+    }
 }
 
 /// Who an operator is: its names and its place among the parallel instances.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OperatorContext(Arc<Identity>);
 
-#[derive(Debug)]
 struct Identity {
     name: String,
     uid: String,
     subtask: usize,
     parallelism: usize,
+    max_parallelism: usize,
+    clock: Arc<dyn Clock>,
 }
 
 impl OperatorContext {
     /// Subtask `subtask` (from 0) of `parallelism` of the operator `name` with stable id `uid`.
     pub fn new(name: impl Into<String>, uid: impl Into<String>, subtask: usize, parallelism: usize) -> OperatorContext {
-        OperatorContext(Arc::new(Identity { name: name.into(), uid: uid.into(), subtask, parallelism }))
+        OperatorContext(Arc::new(Identity {
+            name: name.into(),
+            uid: uid.into(),
+            subtask,
+            parallelism,
+            max_parallelism: MAX_PARALLELISM,
+            clock: Arc::new(SystemClock::new()),
+        }))
+    }
+
+    /// The same operator, living by this clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> OperatorContext {
+        self.with(|identity| identity.clock = clock)
+    }
+
+    /// The same operator in a job with this many key groups.
+    #[must_use]
+    pub fn with_max_parallelism(self, max_parallelism: usize) -> OperatorContext {
+        self.with(|identity| identity.max_parallelism = max_parallelism)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Identity)) -> OperatorContext {
+        let Identity { name, uid, subtask, parallelism, max_parallelism, clock } = &*self.0;
+        let (name, uid, clock) = (name.clone(), uid.clone(), clock.clone());
+        let (subtask, parallelism, max_parallelism) = (*subtask, *parallelism, *max_parallelism);
+        let mut identity = Identity { name, uid, subtask, parallelism, max_parallelism, clock };
+        change(&mut identity);
+        OperatorContext(Arc::new(identity))
+    }
+
+    /// What the clocks of the job show.
+    pub fn now(&self) -> Now {
+        self.0.clock.now()
+    }
+
+    /// The clock of the job.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock.clone()
+    }
+
+    /// How many key groups the job has; fixed for its life.
+    pub fn max_parallelism(&self) -> usize {
+        self.0.max_parallelism
     }
 
     /// What people read.

@@ -8,9 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::clock::Clock;
 use crate::error::Result;
 use crate::operator::OperatorContext;
 use crate::thread::Waker;
+use crate::time::Timestamp;
 
 /// A source of records of type `T`, described once per job.
 pub trait Source<T>: Send {
@@ -72,6 +74,11 @@ impl SourceContext {
         self.operator.name()
     }
 
+    /// The clock of the job.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.operator.clock()
+    }
+
     /// Wakes subtask `subtask` when its reader has something new.
     pub fn waker(&self, subtask: usize) -> Waker {
         self.wakers[subtask].clone()
@@ -94,6 +101,15 @@ pub enum Poll {
     End,
 }
 
+/// How far a source is in event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// No record with a timestamp at or before this one follows, but late ones.
+    Watermark(Timestamp),
+    /// All splits are silent: nobody has to wait for them.
+    Idle,
+}
+
 /// Reads the splits of one subtask.
 pub trait SourceReader<T>: Send {
     /// Fills the empty batch with about [`BATCH_SIZE`](crate::BATCH_SIZE) records; never waits.
@@ -101,6 +117,18 @@ pub trait SourceReader<T>: Send {
     /// # Errors
     /// Any error fails the subtask.
     fn poll(&mut self, batch: &mut Batch<T>) -> Result<Poll>;
+
+    /// What this reader knows about event time, if that is news; asked after every poll. A reader without event time
+    /// says nothing.
+    fn progress(&mut self) -> Option<Progress> {
+        None
+    }
+
+    /// When this reader has something to say about event time even if no record comes, on the monotonic clock of
+    /// [`SourceContext::clock`]; it is polled then.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
 
     /// Adds, for every split read here, the position of the next record that `poll` has not handed out yet.
     fn positions(&mut self, positions: &mut Vec<SplitPosition>);

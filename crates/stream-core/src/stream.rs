@@ -5,11 +5,13 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::{Graph, Input, Logic, Node, NodeId, Partitioning};
+use crate::graph::{Erased, Graph, Input, Logic, Node, NodeId, Partitioning, Route};
+use crate::key::{Key, Keyed, key_group, key_group_subtask};
+use crate::keyed::KeyedStream;
 use crate::nodes::{OperatorNode, SinkNode, SourceNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
 use crate::operators::{Filter, FlatMap, Inspect, Map, TryMap};
-use crate::runtime::exchange::{TypeOps, tee};
+use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, tee};
 use crate::sink::Sink;
 use crate::sinks::{Collected, ForEach, Print};
 use crate::source::Source;
@@ -40,6 +42,8 @@ pub struct DataStream<T> {
     node: NodeId,
     /// How the next operator takes its input.
     partitioning: Partitioning,
+    /// The writer that does so, where the type of the records does not say.
+    route: Option<Route>,
     records: PhantomData<fn() -> T>,
 }
 
@@ -64,7 +68,7 @@ impl SharedGraph {
         let mut node = Node::new(kind, logic, Vec::new(), Some(TypeOps::of::<T>()));
         node.detail = detail;
         let node = self.lock().add(node);
-        DataStream { graph: self.clone(), node, partitioning: Partitioning::Forward, records: PhantomData }
+        DataStream { graph: self.clone(), node, partitioning: Partitioning::Forward, route: None, records: PhantomData }
     }
 }
 
@@ -118,7 +122,7 @@ impl<T: Record> DataStream<T> {
         let logic = Logic::Operator(Box::new(OperatorNode::new(make)));
         let inputs = vec![self.input()];
         let node = self.graph.lock().add(Node::new(kind, logic, inputs, Some(TypeOps::of::<O>())));
-        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, records: PhantomData }
+        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, route: None, records: PhantomData }
     }
 
     /// Merges streams of one type; the order between them is open, the order within each is kept.
@@ -138,12 +142,81 @@ impl<T: Record> DataStream<T> {
         let logic = Logic::Operator(Box::new(UnionNode));
         let node = graph.add(Node::new("union", logic, inputs, Some(TypeOps::of::<T>())));
         drop(graph);
-        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, records: PhantomData }
+        DataStream { graph: self.graph, node, partitioning: Partitioning::Forward, route: None, records: PhantomData }
     }
 
     /// Deals the records evenly over all subtasks of the next operator. Order is kept between any two subtasks only.
     pub fn rebalance(mut self) -> DataStream<T> {
         self.partitioning = Partitioning::Rebalance;
+        self.route = None;
+        self
+    }
+
+    /// Groups the records by a key: all records with one key go to one subtask of the next operator, in the order in
+    /// which each subtask before it had them, and see the same state.
+    ///
+    /// The key is taken once per record. Its hash ([`KeyHash`](crate::KeyHash)) decides the key group (of 256), the key
+    /// group decides the subtask.
+    ///
+    /// # Example
+    /// ```
+    /// use stream_core::{Configuration, StreamingContext};
+    ///
+    /// let ctx = StreamingContext::new(Configuration::empty()).parallelism(2);
+    /// let words = ctx.from_iter(["to", "be", "or", "not", "to", "be"]);
+    /// let keyed = words.key_by(|word| word.len()).keyed().map(|keyed| keyed.into_parts()).collect();
+    /// ctx.execute("lengths")?;
+    /// assert!(keyed.take().iter().all(|(_, length, word)| *length == word.len()));
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn key_by<K: Key>(self, key: impl FnMut(&T) -> K + Clone + Send + 'static) -> KeyedStream<K, T> {
+        let keyed = self.transform("key_by", move |_| {
+            let mut key = key.clone();
+            Map::new(move |record| Keyed::new(key(&record), record))
+        });
+        KeyedStream::new(keyed.routed(Partitioning::Key, |senders, max_parallelism| {
+            let choose = move |keyed: &Keyed<K, T>, n: usize| {
+                key_group_subtask(key_group(keyed.hash(), max_parallelism), n, max_parallelism)
+            };
+            erase_link(RoutedWriter::new(senders, choose))
+        }))
+    }
+
+    /// Gives every record to every subtask of the next operator.
+    pub fn broadcast(self) -> DataStream<T>
+    where
+        T: Clone,
+    {
+        self.routed(Partitioning::Broadcast, |senders, _| erase_link(BroadcastWriter::<T>::new(senders)))
+    }
+
+    /// Gives all records to the first subtask of the next operator.
+    pub fn global(self) -> DataStream<T> {
+        self.routed(Partitioning::Global, |senders, _| erase_link(RoutedWriter::new(senders, |_: &T, _| 0)))
+    }
+
+    /// Gives every record to the subtask of the next operator that `partitioner` chooses, given the record and how many
+    /// subtasks there are. It is not asked where there is only one.
+    ///
+    /// # Errors
+    /// A number that is not below the number of subtasks fails the job.
+    pub fn partition_custom(
+        self,
+        partitioner: impl FnMut(&T, usize) -> usize + Clone + Send + Sync + 'static,
+    ) -> DataStream<T> {
+        self.routed(Partitioning::Custom, move |senders, _| {
+            let mut partitioner = partitioner.clone();
+            erase_link(RoutedWriter::new(senders, move |record: &T, n| partitioner(record, n)))
+        })
+    }
+
+    fn routed(
+        mut self,
+        partitioning: Partitioning,
+        route: impl Fn(Vec<Erased>, usize) -> Erased + Send + Sync + 'static,
+    ) -> DataStream<T> {
+        self.partitioning = partitioning;
+        self.route = Some(Arc::new(route));
         self
     }
 
@@ -205,7 +278,7 @@ impl<T: Record> DataStream<T> {
     }
 
     fn input(&self) -> Input {
-        Input { from: self.node, partitioning: self.partitioning }
+        Input { from: self.node, partitioning: self.partitioning, route: self.route.clone() }
     }
 }
 
@@ -213,7 +286,13 @@ impl<T: Record + Clone> Clone for DataStream<T> {
     /// A second handle on the same stream: both readers get every record.
     fn clone(&self) -> DataStream<T> {
         self.graph.lock().edit(self.node, |node| node.tee = Some(tee::<T>));
-        DataStream { graph: self.graph.clone(), node: self.node, partitioning: self.partitioning, records: PhantomData }
+        DataStream {
+            graph: self.graph.clone(),
+            node: self.node,
+            partitioning: self.partitioning,
+            route: self.route.clone(),
+            records: PhantomData,
+        }
     }
 }
 

@@ -33,6 +33,10 @@ fn word(partitioning: Partitioning) -> &'static str {
     match partitioning {
         Partitioning::Forward => "forward",
         Partitioning::Rebalance => "rebalance",
+        Partitioning::Key => "key",
+        Partitioning::Broadcast => "broadcast",
+        Partitioning::Global => "global",
+        Partitioning::Custom => "custom",
     }
 }
 

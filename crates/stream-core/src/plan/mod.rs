@@ -11,6 +11,7 @@ mod explain;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Logic, NodeId, Partitioning};
+use crate::operator::MAX_PARALLELISM;
 
 pub use explain::ExplainFormat;
 
@@ -21,6 +22,8 @@ pub struct Plan {
     pub(crate) nodes: Vec<PlannedNode>,
     pub(crate) chains: Vec<Chain>,
     pub(crate) edges: Vec<PlannedEdge>,
+    /// How many key groups there are: the most subtasks that a keyed operator can have.
+    pub(crate) max_parallelism: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +50,8 @@ pub(crate) struct Chain {
 pub(crate) struct PlannedEdge {
     pub(crate) from: NodeId,
     pub(crate) to: NodeId,
+    /// Which of the receiver's inputs this is.
+    pub(crate) input: usize,
     pub(crate) partitioning: Partitioning,
     pub(crate) chained: bool,
 }
@@ -86,8 +91,11 @@ impl Plan {
             return Err(error);
         }
         let edges = plan_edges(graph, &nodes);
+        if let Some(error) = Error::join(check_key_groups(&nodes, &edges, MAX_PARALLELISM)) {
+            return Err(error);
+        }
         let chains = plan_chains(&mut nodes, &edges);
-        Ok(Plan { job: job.to_owned(), nodes, chains, edges })
+        Ok(Plan { job: job.to_owned(), nodes, chains, edges, max_parallelism: MAX_PARALLELISM })
     }
 
     /// The plan as text, DOT, Mermaid or JSON.
@@ -115,15 +123,34 @@ fn check_uids(nodes: &[PlannedNode], errors: &mut Vec<Error>) {
     }
 }
 
+/// A subtask without a key group would never get a record.
+fn check_key_groups(nodes: &[PlannedNode], edges: &[PlannedEdge], max: usize) -> Vec<Error> {
+    let keyed = edges.iter().filter(|edge| edge.partitioning == Partitioning::Key).map(|edge| &nodes[edge.to.0]);
+    let too_many = keyed.filter(|node| node.parallelism > max).map(|node| {
+        let message = format!("`{}` has parallelism {}, but keys fall into {max} groups", node.name, node.parallelism);
+        Error::new(ErrorKind::Config, message).with_hint(format!("set its parallelism to {max} or less"))
+    });
+    too_many.collect()
+}
+
 fn plan_edges(graph: &Graph, nodes: &[PlannedNode]) -> Vec<PlannedEdge> {
     let mut edges = Vec::new();
     for (index, node) in graph.nodes.iter().enumerate() {
-        for input in &node.inputs {
-            let same = nodes[input.from.0].parallelism == nodes[index].parallelism;
-            // A forward edge between different parallelisms has no subtask to go forward to.
-            let partitioning = if same { input.partitioning } else { Partitioning::Rebalance };
+        for (number, input) in node.inputs.iter().enumerate() {
+            let (from, to) = (nodes[input.from.0].parallelism, nodes[index].parallelism);
+            let partitioning = match input.partitioning {
+                // A forward edge between different parallelisms has no subtask to go forward to.
+                Partitioning::Forward if from != to => Partitioning::Rebalance,
+                // With one subtask on each side there is nothing to choose.
+                Partitioning::Key | Partitioning::Broadcast | Partitioning::Global | Partitioning::Custom
+                    if from == 1 && to == 1 =>
+                {
+                    Partitioning::Forward
+                }
+                asked => asked,
+            };
             let chained = partitioning == Partitioning::Forward && node.inputs.len() == 1;
-            edges.push(PlannedEdge { from: input.from, to: NodeId(index), partitioning, chained });
+            edges.push(PlannedEdge { from: input.from, to: NodeId(index), input: number, partitioning, chained });
         }
     }
     edges

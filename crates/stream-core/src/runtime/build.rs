@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::graph::{Erased, Graph, Logic, NodeId, Partitioning};
 use crate::operator::OperatorContext;
@@ -36,6 +37,7 @@ pub(crate) struct Build {
     graph: Graph,
     control: Arc<Control>,
     exchange_bytes: usize,
+    clock: Arc<dyn Clock>,
     pub(crate) reporter: Arc<Reporter>,
     /// One per subtask index.
     pub(crate) slots: Vec<Slot>,
@@ -58,6 +60,7 @@ impl Build {
         graph: Graph,
         control: Arc<Control>,
         exchange_bytes: usize,
+        clock: Arc<dyn Clock>,
     ) -> (Build, mpsc::Receiver<Report>) {
         let (sender, reports) = mpsc::channel();
         let slots = plan.chains.iter().map(|c| c.parallelism).max().unwrap_or(0);
@@ -70,6 +73,7 @@ impl Build {
             graph,
             control,
             exchange_bytes,
+            clock,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
             epochs: Epochs::default(),
@@ -109,7 +113,9 @@ impl Build {
     fn context(&self, node: NodeId, subtask: usize) -> LinkContext {
         let planned = self.plan.node(node);
         LinkContext {
-            operator: OperatorContext::new(&*planned.name, &*planned.uid, subtask, planned.parallelism),
+            operator: OperatorContext::new(&*planned.name, &*planned.uid, subtask, planned.parallelism)
+                .with_clock(self.clock.clone())
+                .with_max_parallelism(self.plan.max_parallelism),
             waker: self.slots[subtask].waker.clone(),
             reporter: self.reporter.clone(),
             control: self.control.clone(),
@@ -163,7 +169,11 @@ impl Build {
                 receivers.push(self.build_link(edge.to, subtask, exchanges)?);
             } else {
                 let senders = exchanges.senders.remove(&(index, subtask)).unwrap_or_default();
-                receivers.push((ops.writer)(senders));
+                let route = self.graph.nodes[edge.to.0].inputs.get(edge.input).and_then(|input| input.route.clone());
+                receivers.push(match route {
+                    Some(route) => route(senders, self.plan.max_parallelism),
+                    None => (ops.writer)(senders),
+                });
             }
         }
         let name = &self.plan.node(node).name;

@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::{BATCH_SIZE, Batch};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Erased;
 use crate::operator::{Barrier, Output, Record};
-use crate::runtime::link::{Link, LinkContext, Resume, Tee};
+use crate::runtime::link::{Link, LinkContext, Resume, Tee, guard};
 use crate::runtime::subtask::{GateSubtask, Subtask};
 use crate::thread::Waker;
 use crate::time::Timestamp;
@@ -154,6 +154,21 @@ impl<T> ExchangeWriter<T> {
         }
     }
 
+    /// Streams with and without event time can meet in a union; a batch is either one or the other.
+    fn keep_time_apart(&mut self, batch: &Batch<T>) {
+        if self.buffers.iter().any(|buffer| buffer.differs_in_time(batch)) {
+            self.flush_buffers();
+        }
+    }
+
+    fn send_full(&mut self) {
+        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
+            if buffer.len() >= BATCH_SIZE / 2 {
+                sender.send(buffer);
+            }
+        }
+    }
+
     fn control(&mut self, event: impl Fn() -> Event<T>) {
         self.flush_buffers();
         for sender in &self.senders {
@@ -175,21 +190,14 @@ pub fn even_split(records: usize, sizes: &mut [usize], cursor: &mut usize) {
 
 impl<T: Send> Output<T> for ExchangeWriter<T> {
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
-        // Streams with and without event time can meet in a union; a batch is either one or the other.
-        if self.buffers.iter().any(|buffer| buffer.differs_in_time(batch)) {
-            self.flush_buffers();
-        }
+        self.keep_time_apart(batch);
         if self.senders.len() == 1 {
             self.buffers[0].append(batch);
         } else {
             even_split(batch.len(), &mut self.sizes, &mut self.cursor);
             batch.deal(&self.sizes, &mut self.buffers);
         }
-        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
-            if buffer.len() >= BATCH_SIZE / 2 {
-                sender.send(buffer);
-            }
-        }
+        self.send_full();
         Ok(())
     }
 
@@ -227,6 +235,132 @@ impl<T: Send> Link<T> for ExchangeWriter<T> {
         self.flush_buffers();
         Ok(())
     }
+}
+
+/// Hands every record to the receiver that a function chooses.
+pub(crate) struct RoutedWriter<T, F> {
+    writer: ExchangeWriter<T>,
+    /// The receiver of a record, given their number.
+    choose: F,
+    seen: usize,
+}
+
+impl<T, F> RoutedWriter<T, F> {
+    pub(crate) fn new(senders: Vec<Erased>, choose: F) -> RoutedWriter<T, F>
+    where
+        T: 'static,
+    {
+        RoutedWriter { writer: ExchangeWriter::new(senders.into_iter().map(typed).collect()), choose, seen: 0 }
+    }
+}
+
+impl<T, F> Output<T> for RoutedWriter<T, F>
+where
+    T: Send,
+    F: FnMut(&T, usize) -> usize + Send,
+{
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        let n = self.writer.senders.len();
+        self.writer.keep_time_apart(batch);
+        let choose = &mut self.choose;
+        let mut wrong = 0;
+        let routed = guard(|| {
+            let fits = batch.scatter(&mut self.writer.buffers, &mut self.seen, |record| {
+                let target = choose(record, n);
+                wrong = target;
+                (target < n).then_some(target)
+            });
+            if fits {
+                return Ok(());
+            }
+            let message = format!("a partitioner chose subtask {wrong} of {n}");
+            Err(Error::new(ErrorKind::User, message).with_hint("return a number below the second argument"))
+        });
+        routed?;
+        self.writer.send_full();
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        self.writer.watermark(watermark)
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.writer.idle()
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.writer.barrier(barrier)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.writer.end()
+    }
+}
+
+/// Hands every record to every receiver.
+pub(crate) struct BroadcastWriter<T> {
+    writer: ExchangeWriter<T>,
+    copy: Batch<T>,
+}
+
+impl<T: 'static> BroadcastWriter<T> {
+    pub(crate) fn new(senders: Vec<Erased>) -> BroadcastWriter<T> {
+        BroadcastWriter { writer: ExchangeWriter::new(senders.into_iter().map(typed).collect()), copy: Batch::new() }
+    }
+}
+
+impl<T: Send + Clone> Output<T> for BroadcastWriter<T> {
+    fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        self.writer.keep_time_apart(batch);
+        let Some((last, others)) = self.writer.buffers.split_last_mut() else { return Ok(()) };
+        for buffer in others {
+            self.copy.copy_from(batch);
+            buffer.append(&mut self.copy);
+        }
+        last.append(batch);
+        self.writer.send_full();
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        self.writer.watermark(watermark)
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.writer.idle()
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.writer.barrier(barrier)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.writer.end()
+    }
+}
+
+macro_rules! links_as_their_writer {
+    ($($writer:ty, [$($bounds:tt)*];)*) => {$(
+        impl<$($bounds)*> Link<T> for $writer {
+            fn resume(&mut self) -> Result<Resume> {
+                self.writer.resume()
+            }
+
+            fn room(&self) -> bool {
+                self.writer.room()
+            }
+
+            fn flush(&mut self) -> Result<()> {
+                self.writer.flush()
+            }
+        }
+    )*};
+}
+
+links_as_their_writer! {
+    RoutedWriter<T, F>, [T: Send, F: FnMut(&T, usize) -> usize + Send];
+    BroadcastWriter<T>, [T: Send + Clone];
 }
 
 /// What the planner can do with streams of one record type without knowing the type.

@@ -119,7 +119,7 @@ struct Job {
     control: Arc<Control>,
     threads: Vec<JoinHandle<()>>,
     reports: mpsc::Receiver<Report>,
-    clock: SystemClock,
+    clock: Arc<SystemClock>,
     /// Wakes the coordinator when it waits for its next try of the final commit.
     waker: Waker,
 }
@@ -127,8 +127,8 @@ struct Job {
 impl Job {
     fn new(plan: Plan, graph: Graph, control: Arc<Control>, exchange_bytes: usize) -> Job {
         let coordinator = Coordinator::new(&plan.job, control.clone());
-        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes);
-        let (clock, waker) = (SystemClock::new(), Waker::new());
+        let (clock, waker) = (Arc::new(SystemClock::new()), Waker::new());
+        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes, clock.clone());
         Job { build, coordinator, control, threads: Vec::new(), reports, clock, waker }
     }
 
@@ -148,7 +148,8 @@ impl Job {
             let slot = std::mem::take(&mut self.build.slots[index]);
             let (control, reporter) = (self.control.clone(), self.build.reporter.clone());
             let name = format!("{}-slot-{index}", self.build.job());
-            self.threads.push(thread::spawn(&name, move || drive(slot, &control, &reporter))?);
+            let clock = self.clock.clone();
+            self.threads.push(thread::spawn(&name, move || drive(slot, &*clock, &control, &reporter))?);
         }
         Ok(())
     }
@@ -177,13 +178,13 @@ impl Job {
 }
 
 /// The body of a slot's thread. Whatever happens, the coordinator hears of the thread's end.
-fn drive(slot: Slot, control: &Control, reporter: &Reporter) {
+fn drive(slot: Slot, clock: &dyn Clock, control: &Control, reporter: &Reporter) {
     let Slot { waker, mut subtasks } = slot;
     let fail = |error| {
         reporter.send(Report::Failed(error));
         control.abort();
     };
-    if let Err(error) = guard(|| drive_subtasks(&mut subtasks, &waker, control)) {
+    if let Err(error) = guard(|| drive_subtasks(&mut subtasks, &waker, clock, control)) {
         fail(error);
     }
     // After the failure is known, because dropping readers and writers runs their code: it may take its time or panic.
@@ -197,7 +198,12 @@ fn drive(slot: Slot, control: &Control, reporter: &Reporter) {
 }
 
 /// Drives the subtasks of one slot until all are done, one step each in turn.
-fn drive_subtasks(subtasks: &mut Vec<Box<dyn Subtask>>, waker: &Waker, control: &Control) -> Result<()> {
+fn drive_subtasks(
+    subtasks: &mut Vec<Box<dyn Subtask>>,
+    waker: &Waker,
+    clock: &dyn Clock,
+    control: &Control,
+) -> Result<()> {
     while !subtasks.is_empty() && !control.is_aborting() {
         let (mut worked, mut index) = (false, 0);
         while let Some(subtask) = subtasks.get_mut(index) {
@@ -213,7 +219,8 @@ fn drive_subtasks(subtasks: &mut Vec<Box<dyn Subtask>>, waker: &Waker, control: 
             }
         }
         if !worked {
-            waker.park(MAX_SLEEP);
+            let due = subtasks.iter().filter_map(|subtask| subtask.due()).min();
+            waker.park(due.map_or(MAX_SLEEP, |due| due.saturating_sub(clock.monotonic()).min(MAX_SLEEP)));
         }
     }
     Ok(())

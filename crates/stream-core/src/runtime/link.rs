@@ -9,8 +9,10 @@ use std::any::Any;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::clock::Now;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Barrier, Operator, OperatorContext, Output};
 use crate::position::Origin;
@@ -29,6 +31,16 @@ pub(crate) trait Link<T>: Output<T> {
 
     /// The input is drained for now: hand on what is buffered.
     fn flush(&mut self) -> Result<()>;
+
+    /// When the chain wants to be told of the time, on the monotonic clock.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Tells every operator of the chain whose time has come. Only called when everything is clear and there is room.
+    fn tick(&mut self, _now: Now) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What [`Link::resume`] found.
@@ -168,7 +180,10 @@ where
     }
 
     fn idle(&mut self) -> Result<()> {
-        self.next.idle()
+        match self.guarded(|operator, next| operator.idle(next))? {
+            true => self.next.idle(),
+            false => Ok(()),
+        }
     }
 
     fn barrier(&mut self, barrier: Barrier) -> Result<()> {
@@ -215,8 +230,28 @@ where
     }
 
     fn flush(&mut self) -> Result<()> {
+        if !self.operator.pending() {
+            self.guarded(|operator, next| operator.flush(next))?;
+        }
         self.next.flush()
     }
+
+    fn due(&self) -> Option<Duration> {
+        earlier(self.operator.due(), self.next.due())
+    }
+
+    fn tick(&mut self, now: Now) -> Result<()> {
+        if !self.operator.pending() && self.operator.due().is_some_and(|due| due <= now.monotonic) {
+            self.origin.0.clear();
+            self.guarded(|operator, next| operator.tick(now, next))?;
+        }
+        self.next.tick(now)
+    }
+}
+
+/// The earlier of two times that may not come.
+pub(crate) fn earlier(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    a.into_iter().chain(b).min()
 }
 
 /// The end of a chain: a sink's writer.
@@ -351,6 +386,14 @@ impl<T: Send + Clone> Link<T> for Tee<T> {
 
     fn flush(&mut self) -> Result<()> {
         self.each(|r| r.flush())
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.receivers.iter().filter_map(|r| r.due()).min()
+    }
+
+    fn tick(&mut self, now: Now) -> Result<()> {
+        self.each(|r| r.tick(now))
     }
 }
 

@@ -3,6 +3,8 @@
 //! A step does one thing: goes on with what is pending, or takes one batch or control event and pushes it
 //! through the chain. It never waits, sleeps or reads a clock, so threads and a seeded scheduler can drive it alike.
 
+use std::time::Duration;
+
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::operator::Barrier;
@@ -10,8 +12,8 @@ use crate::operator::Barrier;
 use crate::operator::OperatorContext;
 use crate::runtime::alignment::{Aligned, Alignment, Merged, WatermarkMerge};
 use crate::runtime::exchange::{Event, Receiver};
-use crate::runtime::link::{Link, LinkContext, Resume, guard};
-use crate::source::{Poll, SourceReader};
+use crate::runtime::link::{Link, LinkContext, Resume, earlier, guard};
+use crate::source::{Poll, Progress, SourceReader};
 use crate::time::Timestamp;
 
 /// What a step achieved.
@@ -30,6 +32,10 @@ pub(crate) enum Step {
 /// One parallel instance of a chain.
 pub(crate) trait Subtask: Send {
     fn step(&mut self) -> Result<Step>;
+
+    /// When to step again although nobody called the waker, on the monotonic clock of the job. None while there is no
+    /// room, because then somebody will.
+    fn due(&self) -> Option<Duration>;
 
     /// The operator at the head of the chain.
     #[cfg(feature = "testing")]
@@ -54,6 +60,16 @@ fn go_on<T>(chain: &mut dyn Link<T>) -> Result<Option<Step>> {
         Resume::Blocked => Some(Step::Blocked),
         Resume::Clear => None,
     })
+}
+
+/// Tells the chain of the time, if it wants to know. The clock is only read if it does.
+fn tick<T>(chain: &mut dyn Link<T>, context: &LinkContext) -> Result<bool> {
+    let Some(due) = chain.due() else { return Ok(false) };
+    let now = context.operator.now();
+    if due > now.monotonic {
+        return Ok(false);
+    }
+    chain.tick(now).map(|()| true)
 }
 
 /// A chain that starts with a source.
@@ -92,6 +108,9 @@ impl<T: Send> SourceSubtask<T> {
         if !self.next.room() {
             return Ok(Step::Blocked);
         }
+        if tick(&mut *self.next, &self.context)? {
+            return Ok(Step::Worked);
+        }
         let (reader, batch) = (&mut self.reader, &mut self.batch);
         batch.clear();
         let poll = guard(|| reader.poll(batch)).map_err(|error| {
@@ -102,9 +121,11 @@ impl<T: Send> SourceSubtask<T> {
             Poll::Ready => {
                 self.next.batch(&mut self.batch)?;
                 self.dirty = true;
+                self.progress()?;
                 Ok(Step::Worked)
             }
             Poll::Idle => {
+                self.dirty |= self.progress()?;
                 if std::mem::take(&mut self.dirty) {
                     self.next.flush()?;
                 }
@@ -116,6 +137,17 @@ impl<T: Send> SourceSubtask<T> {
                 Ok(Step::Worked)
             }
         }
+    }
+
+    /// Hands on what the reader knows about event time.
+    fn progress(&mut self) -> Result<bool> {
+        let (reader, operator) = (&mut self.reader, &self.context.operator);
+        match guard(|| Ok(reader.progress())).map_err(|e| e.at(|| operator.place(None)))? {
+            None => return Ok(false),
+            Some(Progress::Watermark(watermark)) => self.next.watermark(watermark)?,
+            Some(Progress::Idle) => self.next.idle()?,
+        }
+        Ok(true)
     }
 
     fn end(&mut self) -> Result<Step> {
@@ -142,6 +174,13 @@ impl<T: Send> Subtask for SourceSubtask<T> {
     #[cfg(feature = "testing")]
     fn operator(&self) -> &OperatorContext {
         &self.context.operator
+    }
+
+    fn due(&self) -> Option<Duration> {
+        if self.life != Life::Running || !self.next.room() {
+            return None;
+        }
+        earlier(self.reader.due(), self.next.due())
     }
 
     fn step(&mut self) -> Result<Step> {
@@ -198,6 +237,9 @@ impl<T: Send> GateSubtask<T> {
         }
         if !self.next.room() {
             return Ok(Step::Blocked);
+        }
+        if tick(&mut *self.next, &self.context)? {
+            return Ok(Step::Worked);
         }
         let n = self.receivers.len();
         for i in 0..n {
@@ -258,6 +300,13 @@ impl<T: Send> Subtask for GateSubtask<T> {
     #[cfg(feature = "testing")]
     fn operator(&self) -> &OperatorContext {
         &self.context.operator
+    }
+
+    fn due(&self) -> Option<Duration> {
+        if self.life != Life::Running || !self.next.room() {
+            return None;
+        }
+        self.next.due()
     }
 
     fn step(&mut self) -> Result<Step> {

@@ -102,12 +102,13 @@ impl SteppedJob {
         let (plan, graph, exchange_bytes) = context.planned(job)?;
         let control = Arc::new(Control::default());
         let coordinator = Coordinator::new(job, control.clone());
-        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes);
+        let clock = VirtualClock::new();
+        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes, Arc::new(clock.clone()));
         let running = Running { slots: Vec::new(), reports, coordinator, build };
         let mut stepped = SteppedJob {
             job: job.to_owned(),
             control,
-            clock: VirtualClock::new(),
+            clock,
             random: Random::new(seed),
             step_time: Duration::ZERO,
             trace: Trace::default(),
@@ -247,7 +248,9 @@ impl SteppedJob {
     }
 
     fn due(&self) -> Option<Duration> {
-        self.running.as_ref().and_then(|running| running.coordinator.due())
+        let running = self.running.as_ref()?;
+        let subtasks = running.slots.iter().flat_map(|slot| &slot.subtasks).filter_map(|s| s.subtask.due());
+        subtasks.chain(running.coordinator.due()).min()
     }
 
     fn final_commit(&mut self) -> Result<JobReport> {
@@ -305,7 +308,7 @@ impl SteppedJob {
 impl Running {
     /// One step of one subtask. False if there is none that is awake.
     fn step(&mut self, random: &mut Random, trace: &mut Trace, now: Duration) -> Result<bool> {
-        let awake = self.awake();
+        let awake = self.awake(now);
         if awake.is_empty() {
             return Ok(false);
         }
@@ -331,8 +334,11 @@ impl Running {
     }
 
     /// The subtasks that may take a step, as (slot, index).
-    fn awake(&mut self) -> Vec<(usize, usize)> {
+    fn awake(&mut self, now: Duration) -> Vec<(usize, usize)> {
         for slot in &mut self.slots {
+            for stepped in slot.subtasks.iter_mut().filter(|s| s.resting) {
+                stepped.resting = stepped.subtask.due().is_none_or(|due| due > now);
+            }
             // As a thread does: the waker is asked when there is nothing left to do.
             if slot.subtasks.iter().all(|s| s.resting) && slot.waker.take() {
                 slot.wake();
