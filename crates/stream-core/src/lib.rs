@@ -26,6 +26,7 @@
 mod batch;
 pub mod clock;
 mod context;
+mod either;
 mod error;
 mod graph;
 mod key;
@@ -35,6 +36,7 @@ mod operator;
 mod operators;
 mod plan;
 mod position;
+mod process;
 mod runtime;
 mod sink;
 mod sinks;
@@ -49,17 +51,22 @@ mod time;
 
 pub use batch::{BATCH_SIZE, Batch};
 pub use context::{EndCheck, StreamingContext};
+pub use either::Either;
 pub use error::{Error, ErrorKind, Place, Result};
 pub use key::{Key, KeyHash, KeyHasher, Keyed, key_group, key_group_subtask};
 pub use keyed::KeyedStream;
 pub use operator::{Barrier, Operator, OperatorContext, Output, Record, Snapshot};
 pub use plan::{ExplainFormat, Plan};
 pub use position::PositionRange;
+pub use process::{FunctionResult, ProcessContext, ProcessFunction, Timer};
 pub use runtime::exchange::even_split;
 pub use runtime::job::{JobHandle, JobReport};
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
+pub use state::{
+    AggregatingState, CurrentKey, KeyedState, ListState, MapState, ReducingState, StateBackend, States, ValueState,
+};
 pub use stream::{DataSink, DataStream};
 pub use time::Timestamp;
 

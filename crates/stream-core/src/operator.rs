@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::clock::{Clock, Now, SystemClock};
 use crate::error::{Place, Result};
+use crate::state::StateBackend;
 use crate::time::Timestamp;
 
 /// How many key groups a job has unless it is told otherwise.
@@ -206,6 +207,7 @@ struct Identity {
     subtask: usize,
     parallelism: usize,
     max_parallelism: usize,
+    state_backend: StateBackend,
     clock: Arc<dyn Clock>,
 }
 
@@ -218,6 +220,7 @@ impl OperatorContext {
             subtask,
             parallelism,
             max_parallelism: MAX_PARALLELISM,
+            state_backend: StateBackend::default(),
             clock: Arc::new(SystemClock::new()),
         }))
     }
@@ -235,12 +238,21 @@ impl OperatorContext {
     }
 
     fn with(self, change: impl FnOnce(&mut Identity)) -> OperatorContext {
-        let Identity { name, uid, subtask, parallelism, max_parallelism, clock } = &*self.0;
-        let (name, uid, clock) = (name.clone(), uid.clone(), clock.clone());
-        let (subtask, parallelism, max_parallelism) = (*subtask, *parallelism, *max_parallelism);
-        let mut identity = Identity { name, uid, subtask, parallelism, max_parallelism, clock };
+        let mut identity =
+            Identity { name: self.0.name.clone(), uid: self.0.uid.clone(), clock: self.0.clock.clone(), ..*self.0 };
         change(&mut identity);
         OperatorContext(Arc::new(identity))
+    }
+
+    /// The same operator with its state in another backend.
+    #[must_use]
+    pub fn with_state_backend(self, backend: StateBackend) -> OperatorContext {
+        self.with(|identity| identity.state_backend = backend)
+    }
+
+    /// Where the operator keeps its state.
+    pub fn state_backend(&self) -> StateBackend {
+        self.0.state_backend
     }
 
     /// What the clocks of the job show.

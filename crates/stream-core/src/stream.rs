@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::either::Either;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Erased, Graph, Input, Logic, Node, NodeId, Partitioning, Route};
 use crate::key::{Key, Keyed, key_group, key_group_subtask};
@@ -11,7 +12,7 @@ use crate::keyed::KeyedStream;
 use crate::nodes::{OperatorNode, SinkNode, SourceNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
 use crate::operators::{Filter, FlatMap, Inspect, Map, TryMap};
-use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, tee};
+use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, split, tee};
 use crate::sink::Sink;
 use crate::sinks::{Collected, ForEach, Print};
 use crate::source::Source;
@@ -279,6 +280,52 @@ impl<T: Record> DataStream<T> {
 
     fn input(&self) -> Input {
         Input { from: self.node, partitioning: self.partitioning, route: self.route.clone() }
+    }
+}
+
+impl<L: Record, R: Record> DataStream<Either<L, R>> {
+    /// Takes records of two types apart: into the stream of the left ones and that of the right ones, such as results
+    /// and a side output. Timestamps stay, and both streams get every watermark.
+    ///
+    /// # Example
+    /// ```
+    /// use stream_core::{Configuration, Either, StreamingContext};
+    ///
+    /// let ctx = StreamingContext::new(Configuration::empty());
+    /// let parsed = ctx.from_iter(["1", "two", "3"]).map(|text| match text.parse::<i32>() {
+    ///     Ok(number) => Either::Left(number),
+    ///     Err(_) => Either::Right(text),
+    /// });
+    /// let (numbers, rest) = parsed.split();
+    /// let (numbers, rest) = (numbers.collect(), rest.collect());
+    /// ctx.execute("split")?;
+    /// assert_eq!((numbers.take(), rest.take()), (vec![1, 3], vec!["two"]));
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn split(self) -> (DataStream<L>, DataStream<R>) {
+        // A node of its own: nobody else can have a handle on it, so these two are its only readers, in this order.
+        let both = self.transform("split", |_| Inspect::new(|_: &Either<L, R>| {}));
+        both.graph.lock().edit(both.node, |node| node.tee = Some(split::<L, R>));
+        let right = DataStream {
+            graph: both.graph.clone(),
+            node: both.node,
+            partitioning: Partitioning::Forward,
+            route: None,
+            records: PhantomData::<fn() -> Either<L, R>>,
+        };
+        let left = both.transform("left", |_| {
+            FlatMap::new(|either| match either {
+                Either::Left(left) => Some(left),
+                Either::Right(_) => None,
+            })
+        });
+        let right = right.transform("right", |_| {
+            FlatMap::new(|either| match either {
+                Either::Left(_) => None,
+                Either::Right(right) => Some(right),
+            })
+        });
+        (left, right)
     }
 }
 

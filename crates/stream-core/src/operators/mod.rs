@@ -9,3 +9,6 @@ pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use inspect::Inspect;
 pub(crate) use map::{Map, TryMap};
+
+#[cfg(test)]
+mod keyed_tests;

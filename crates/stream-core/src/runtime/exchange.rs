@@ -19,7 +19,7 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Erased;
 use crate::operator::{Barrier, Output, Record};
-use crate::runtime::link::{Link, LinkContext, Resume, Tee, guard};
+use crate::runtime::link::{Link, LinkContext, Resume, Split, Tee, guard};
 use crate::runtime::subtask::{GateSubtask, Subtask};
 use crate::thread::Waker;
 use crate::time::Timestamp;
@@ -393,6 +393,11 @@ impl TypeOps {
 /// The receivers of a stream that is used more than once.
 pub(crate) fn tee<T: Record + Clone>(receivers: Vec<Erased>) -> Erased {
     erase_link(Tee::new(receivers.into_iter().map(typed::<Box<dyn Link<T>>>).collect()))
+}
+
+/// The two receivers of a stream that is split: the one of the left records and the one of the right ones.
+pub(crate) fn split<L: Record, R: Record>(receivers: Vec<Erased>) -> Erased {
+    erase_link(Split::<L, R>::new(receivers.into_iter().map(typed).collect()))
 }
 
 pub(crate) fn erase_link<T: 'static>(link: impl Link<T> + 'static) -> Erased {

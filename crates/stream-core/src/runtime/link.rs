@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::batch::Batch;
 use crate::clock::Now;
+use crate::either::Either;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Barrier, Operator, OperatorContext, Output};
 use crate::position::Origin;
@@ -339,6 +340,14 @@ impl<T> Tee<T> {
         Tee { receivers, copy: Batch::new() }
     }
 
+    fn resume_each(&mut self) -> Result<Resume> {
+        let mut all = Resume::Clear;
+        for receiver in &mut self.receivers {
+            all = all.max(receiver.resume()?);
+        }
+        Ok(all)
+    }
+
     fn each(&mut self, f: impl FnMut(&mut Box<dyn Link<T>>) -> Result<()>) -> Result<()> {
         self.receivers.iter_mut().try_for_each(f)
     }
@@ -373,11 +382,7 @@ impl<T: Send + Clone> Output<T> for Tee<T> {
 
 impl<T: Send + Clone> Link<T> for Tee<T> {
     fn resume(&mut self) -> Result<Resume> {
-        let mut all = Resume::Clear;
-        for receiver in &mut self.receivers {
-            all = all.max(receiver.resume()?);
-        }
-        Ok(all)
+        self.resume_each()
     }
 
     fn room(&self) -> bool {
@@ -394,6 +399,69 @@ impl<T: Send + Clone> Link<T> for Tee<T> {
 
     fn tick(&mut self, now: Now) -> Result<()> {
         self.each(|r| r.tick(now))
+    }
+}
+
+/// Hands every record to one of two receivers, by its type, and every other event to both.
+pub(crate) struct Split<L, R> {
+    tee: Tee<Either<L, R>>,
+    sides: [Batch<Either<L, R>>; 2],
+}
+
+impl<L, R> Split<L, R> {
+    pub(crate) fn new(receivers: Vec<Box<dyn Link<Either<L, R>>>>) -> Split<L, R> {
+        Split { tee: Tee::new(receivers), sides: [Batch::new(), Batch::new()] }
+    }
+}
+
+impl<L: Send, R: Send> Output<Either<L, R>> for Split<L, R> {
+    fn batch(&mut self, batch: &mut Batch<Either<L, R>>) -> Result<()> {
+        batch.scatter(&mut self.sides, &mut 0, |record| Some(usize::from(matches!(record, Either::Right(_)))));
+        for (receiver, side) in self.tee.receivers.iter_mut().zip(&mut self.sides) {
+            if !side.is_empty() {
+                receiver.batch(side)?;
+                side.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
+        self.tee.each(|r| r.watermark(watermark))
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        self.tee.each(|r| r.idle())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.tee.each(|r| r.barrier(barrier))
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.tee.each(|r| r.end())
+    }
+}
+
+impl<L: Send, R: Send> Link<Either<L, R>> for Split<L, R> {
+    fn resume(&mut self) -> Result<Resume> {
+        self.tee.resume_each()
+    }
+
+    fn room(&self) -> bool {
+        self.tee.receivers.iter().all(|r| r.room())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.tee.each(|r| r.flush())
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.tee.receivers.iter().filter_map(|r| r.due()).min()
+    }
+
+    fn tick(&mut self, now: Now) -> Result<()> {
+        self.tee.each(|r| r.tick(now))
     }
 }
 

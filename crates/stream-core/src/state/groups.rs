@@ -26,7 +26,12 @@ impl GroupWriter {
 
     /// Adds an entry of the key with this hash.
     pub(crate) fn add<E: Serialize>(&mut self, hash: u64, entry: &E) -> Result<()> {
-        let (count, bytes) = self.groups.entry(key_group(hash, self.max_parallelism)).or_default();
+        self.add_to(key_group(hash, self.max_parallelism), entry)
+    }
+
+    /// Adds an entry of a key group.
+    pub(crate) fn add_to<E: Serialize>(&mut self, group: usize, entry: &E) -> Result<()> {
+        let (count, bytes) = self.groups.entry(group).or_default();
         // Encoding into a vector that is handed through keeps one buffer per group.
         *bytes = postcard::to_extend(entry, std::mem::take(bytes)).map_err(|error| {
             let hint = "types in state must not need a self-describing format: no #[serde(flatten)], no untagged enums";
