@@ -24,6 +24,7 @@
 //! ```
 
 mod batch;
+mod catalogue;
 pub mod clock;
 mod context;
 mod error;
@@ -34,6 +35,7 @@ mod operators;
 mod plan;
 mod position;
 mod runtime;
+pub mod settings;
 mod sink;
 mod sinks;
 mod source;
@@ -45,6 +47,7 @@ pub mod thread;
 mod time;
 
 pub use batch::{BATCH_SIZE, Batch};
+pub use catalogue::{KeyInfo, KeyState};
 pub use context::{EndCheck, StreamingContext};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use operator::{Barrier, Operator, OperatorContext, Output, Record, Snapshot};
@@ -52,6 +55,7 @@ pub use plan::{ExplainFormat, Plan};
 pub use position::PositionRange;
 pub use runtime::exchange::even_split;
 pub use runtime::job::{JobHandle, JobReport};
+pub use settings::JobSettings;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
