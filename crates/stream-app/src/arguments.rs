@@ -89,6 +89,8 @@ pub(crate) enum Command {
 pub(crate) enum ConfigCommand {
     /// Print a key (or all of them) with the value in force and where it comes from; secrets are masked
     Explain { key: Option<String> },
+    /// Print every key that this job understands (or those that begin with PREFIX), and what becomes of it
+    Keys { prefix: Option<String> },
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, StreamingContext};
 
-use crate::arguments::{ConfigCommand, GraphFormat};
+use crate::arguments::GraphFormat;
 use crate::{logs, report};
 
 /// Writes to standard output; a reader that has gone away is no error.
@@ -21,14 +21,61 @@ fn say(text: &str) -> Result<()> {
     }
 }
 
-pub(crate) fn config(configuration: &Configuration, what: &ConfigCommand) -> Result<ExitCode> {
-    let ConfigCommand::Explain { key } = what;
+pub(crate) fn explain(configuration: &Configuration, key: Option<&str>) -> Result<ExitCode> {
     let text = match key {
         Some(key) => configuration.explain(key),
         None => configuration.explain_all(),
     };
     say(&format!("{}\n", text.trim_end()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every key of the job that begins with `prefix`, under the spelling that does.
+pub(crate) fn keys(ctx: &StreamingContext, prefix: &str) -> Result<ExitCode> {
+    let mut rows = Vec::new();
+    for info in ctx.keys() {
+        let Some(name) = std::iter::once(&info.key).chain(&info.spellings).find(|name| name.starts_with(prefix)) else {
+            continue;
+        };
+        let meaning = match *name == info.key {
+            true => info.meaning.clone(),
+            false => format!("as {}: {}", info.key, info.meaning),
+        };
+        rows.push([name.clone(), or_dash(&info.kind), or_dash(&info.default), info.state.to_string(), meaning]);
+    }
+    if rows.is_empty() {
+        let message = format!("no key of this job begins with `{prefix}`");
+        return Err(Error::new(ErrorKind::Config, message).with_hint("`config keys` lists all of them"));
+    }
+    rows.insert(0, ["KEY", "TYPE", "DEFAULT", "STATE", "MEANING"].map(str::to_owned));
+    say(&table(&rows))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { text.to_owned() }
+}
+
+/// The first column and any other are not made wider than this for the sake of a few long cells.
+const WIDTHS_MAX: (usize, usize) = (64, 32);
+
+/// Lines with their cells below each other.
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let widths: [usize; N] = std::array::from_fn(|column| {
+        let most = if column == 0 { WIDTHS_MAX.0 } else { WIDTHS_MAX.1 };
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.filter(|width| *width <= most).max().unwrap_or(0)
+    });
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            line.push_str(&format!("{cell:width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
 }
 
 pub(crate) fn graph(ctx: &StreamingContext, name: &str, format: GraphFormat) -> Result<ExitCode> {

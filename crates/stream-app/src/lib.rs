@@ -36,7 +36,7 @@ use std::process::ExitCode;
 
 use stream_core::{Configuration, ErrorKind, Result, StreamingContext};
 
-use arguments::{Command, Invocation};
+use arguments::{Command, ConfigCommand, Invocation};
 
 /// The file that is read when the command line names none.
 const DEFAULT_FILE: &str = "application.yml";
@@ -72,12 +72,18 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
         return Ok(ExitCode::SUCCESS);
     }
     let configuration = read_configuration(&invocation.settings)?;
-    if let Command::Config(what) = &invocation.command {
-        return commands::config(&configuration, what);
+    if let Command::Config(ConfigCommand::Explain { key }) = &invocation.command {
+        return commands::explain(&configuration, key.as_deref());
     }
-    let name = job_name(&configuration);
     let ctx = StreamingContext::new(configuration);
-    handle(&ctx)?;
+    let described = handle(&ctx);
+    if let Command::Config(ConfigCommand::Keys { prefix }) = &invocation.command {
+        // Somebody who looks for the right key may have a wrong one in the file.
+        let code = commands::keys(&ctx, prefix.as_deref().unwrap_or_default())?;
+        return described.map(|()| code);
+    }
+    described?;
+    let name = job_name(&ctx);
     match &invocation.command {
         Command::Graph { format } => commands::graph(&ctx, &name, *format),
         Command::Validate { connect, timeout, deny_warnings } => {
@@ -90,14 +96,17 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
 
 fn read_configuration(settings: &[OsString]) -> Result<Configuration> {
     let texts = settings.iter().map(|s| s.to_string_lossy().into_owned());
-    let builder = Configuration::builder().default_file(DEFAULT_FILE).process_env().args(texts);
+    // So that `STREAM__RESTART_STRATEGY__FIXED_DELAY__DELAY` finds its key.
+    let known = stream_core::settings::keys().into_iter().map(|info| info.key).filter(|key| !key.contains('<'));
+    let builder = Configuration::builder().default_file(DEFAULT_FILE).known_keys(known).process_env().args(texts);
     Ok(builder.build()?)
 }
 
-/// `app.name`, as StreamPark passes it, or the program's own name.
-fn job_name(configuration: &Configuration) -> String {
-    match configuration.get("app.name") {
-        Some(entry) => entry.text().to_owned(),
-        None => arguments::program_name(),
+/// `app.name`, as StreamPark passes it, `pipeline.name`, as Flink calls it, or the program's own name.
+fn job_name(ctx: &StreamingContext) -> String {
+    match (ctx.configuration().get("app.name"), &ctx.settings().name) {
+        (Some(entry), _) => entry.text().to_owned(),
+        (None, Some(name)) => name.clone(),
+        (None, None) => arguments::program_name(),
     }
 }

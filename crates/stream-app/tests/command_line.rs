@@ -48,6 +48,62 @@ fn explain_says_where_a_value_comes_from() {
 }
 
 #[test]
+fn keys_are_listed_with_what_becomes_of_them() {
+    let (code, out, err) = run(&["config", "keys"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let line = |key: &str| out.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default().to_owned();
+    assert!(out.starts_with("KEY "), "{out}");
+    assert!(line("parallelism.default").contains("whole number") && line("parallelism.default").contains("acted on"));
+    assert!(line("execution.checkpointing.interval").contains("warned, not yet"), "{out}");
+    assert!(line("flink.option.target").contains("one process, no deployment target"), "{out}");
+
+    let (code, out, _) = run(&["config", "keys", "restart-strategy.fixed"]);
+    assert_eq!(code, 0);
+    let keys: Vec<&str> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(keys, ["KEY", "restart-strategy.fixed-delay.attempts", "restart-strategy.fixed-delay.delay"]);
+
+    // An old spelling is listed as such.
+    let (_, out, _) = run(&["config", "keys", "flink.checkpoints.mode"]);
+    assert!(out.contains("as execution.checkpointing.mode: "), "{out}");
+
+    let (code, out, err) = run(&["config", "keys", "nothing.like.it"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("no key of this job begins with `nothing.like.it`"), "{err}");
+}
+
+/// Whoever looks for the right key may have a wrong one in the file.
+#[test]
+fn keys_are_listed_in_spite_of_mistakes() {
+    let (code, out, _) = run(&["config", "keys", "--set", "paralelism.default=2"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("parallelism.default"), "{out}");
+    let (code, out, err) = run(&["config", "keys", "--set", "app.count=many"]);
+    assert_eq!(code, 2);
+    assert!(out.contains("parallelism.default") && err.contains("`many` is not"), "{out}{err}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut job = squares().args(["config", "keys"]).stdout(Stdio::piped()).spawn().expect("the example is built");
+    drop(job.stdout.take());
+    assert_eq!(job.wait().expect("wait").code(), Some(0));
+}
+
+#[test]
+fn settings_of_the_job_come_from_everywhere() {
+    let (code, out, err) = run(&["graph", "--set", "flink.property.pipeline.name=named"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("named"), "{out}");
+    let output = squares()
+        .args(["validate"])
+        .env("STREAM__RESTART_STRATEGY__TYPE", "fixed-delay")
+        .env("STREAM__RESTART_STRATEGY__FIXED_DELAY__DELAY", "soon")
+        .output();
+    let err = String::from_utf8(output.expect("the example is built").stderr).expect("UTF-8");
+    assert!(err.contains("`soon` is not a duration") && err.contains("restart-strategy.fixed-delay.delay"), "{err}");
+}
+
+#[test]
 fn mistakes_exit_with_2() {
     for (arguments, part) in [
         (&["--set", "app.count=many"][..], "`many` is not"),

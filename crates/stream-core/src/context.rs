@@ -1,10 +1,11 @@
 //! [`StreamingContext`]: where a job begins. It holds the configuration and the graph being described.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stream_conf::Configuration;
 
+use crate::catalogue::KeyInfo;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::Logic;
@@ -12,6 +13,7 @@ use crate::operator::Record;
 use crate::plan::Plan;
 use crate::runtime::job::{self, JobHandle, JobReport};
 use crate::runtime::link::guard;
+use crate::settings::{self, JobSettings, Reading};
 use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
 use crate::stream::{DataStream, SharedGraph};
@@ -19,12 +21,8 @@ use crate::stream::{DataStream, SharedGraph};
 /// How many bytes an exchange channel holds before its sender waits.
 const EXCHANGE_BYTES: usize = 1 << 20;
 
-/// The sections that mean something to the engine or a connector. Whatever is below them is checked by whoever reads
-/// it; parameters of the job itself belong under `app:`.
-const SECTIONS: [&str; 4] = ["flink", "kafka.source", "kafka.sink", "parallelism"];
-
-/// StreamPark's spelling of `parallelism.default`.
-const FLINK_PARALLELISM: &str = "flink.property.parallelism.default";
+/// The sections of connectors; parameters of the job's own belong under `app:`.
+const CONNECTORS: [&str; 2] = ["kafka.source", "kafka.sink"];
 
 /// Describes and runs one job.
 ///
@@ -44,58 +42,38 @@ const FLINK_PARALLELISM: &str = "flink.property.parallelism.default";
 pub struct StreamingContext {
     configuration: Configuration,
     graph: SharedGraph,
-    parallelism: Option<usize>,
+    settings: Box<JobSettings>,
+    /// What connectors know beside the engine's own keys.
+    keys: Mutex<Vec<KeyInfo>>,
     exchange_bytes: usize,
 }
 
 impl StreamingContext {
     /// A context for one job with this configuration.
     ///
-    /// `parallelism.default` (or StreamPark's `flink.property.parallelism.default`) sets the parallelism of
-    /// operators that don't set their own; it is 1 if neither is given.
+    /// What the configuration says about the job as a whole is read here; see [`settings`](StreamingContext::settings).
+    /// Settings without effect are named in warnings.
     pub fn new(configuration: Configuration) -> StreamingContext {
+        let Reading { settings, mut problems, warnings } = settings::read(&configuration);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        if let Err(error) = configuration.check_claimed(&[&settings::SECTIONS[..], &CONNECTORS].concat()) {
+            problems.extend(error.into_problems());
+        }
+        // By line, as a reader meets them; what has no place comes last.
+        problems.sort_by_key(|problem| (problem.origin().is_none(), problem.origin().cloned()));
         let context = StreamingContext {
             configuration,
             graph: SharedGraph::default(),
-            parallelism: None,
+            settings: Box::new(settings),
+            keys: Mutex::default(),
             exchange_bytes: EXCHANGE_BYTES,
         };
-        context.warn_of_flink_keys();
-        if let Err(error) = context.configuration.check_claimed(&SECTIONS) {
+        if let Some(error) = stream_conf::Error::of(problems) {
             context.reject(error);
         }
-        match context.configured_parallelism() {
-            Ok(parallelism) => StreamingContext { parallelism, ..context },
-            Err(error) => {
-                context.reject(error);
-                context
-            }
-        }
-    }
-
-    /// Says which of Flink's settings a migrated job carries along without effect.
-    fn warn_of_flink_keys(&self) {
-        let section = self.configuration.section("flink");
-        let keys: Vec<String> =
-            section.iter().map(|(key, _)| section.full_key(key)).filter(|key| key != FLINK_PARALLELISM).collect();
-        if !keys.is_empty() {
-            tracing::warn!("without effect yet: {}; delivery is at least once, without checkpoints", keys.join(", "));
-        }
-    }
-
-    fn configured_parallelism(&self) -> Result<Option<usize>> {
-        for section in ["parallelism", "flink.property.parallelism"] {
-            let section = self.configuration.section(section);
-            match section.parse::<usize>("default")? {
-                Some(0) => {
-                    let hint = "write a whole number of at least 1, or remove the line";
-                    return Err(section.error("default", "a job can't run with parallelism 0", hint).into());
-                }
-                Some(parallelism) => return Ok(Some(parallelism)),
-                None => {}
-            }
-        }
-        Ok(None)
+        context
     }
 
     /// Sets the parallelism of operators that don't set their own; wins over the configuration.
@@ -105,7 +83,7 @@ impl StreamingContext {
     #[must_use]
     pub fn parallelism(mut self, parallelism: usize) -> StreamingContext {
         assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
-        self.parallelism = Some(parallelism);
+        self.settings.parallelism = parallelism;
         self
     }
 
@@ -119,6 +97,32 @@ impl StreamingContext {
     /// The configuration the context was made with.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
+    }
+
+    /// What the configuration says about the job as a whole.
+    ///
+    /// A value that is wrong has its default here; the mistake is reported with the others.
+    pub fn settings(&self) -> &JobSettings {
+        &self.settings
+    }
+
+    /// Every key that this job understands, as far as it has been described: those of the job as a whole, then those
+    /// that its connectors have added.
+    pub fn keys(&self) -> Vec<KeyInfo> {
+        let mut keys = settings::keys();
+        // The list is only ever appended to, so one left by a panic is whole.
+        keys.extend(self.keys.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        keys
+    }
+
+    /// Adds keys to [`keys`](StreamingContext::keys), for connectors; a key that is there already stays as it is.
+    pub fn add_keys(&self, keys: impl IntoIterator<Item = KeyInfo>) {
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        for info in keys {
+            if !known.iter().any(|other| other.key == info.key) {
+                known.push(info);
+            }
+        }
     }
 
     /// A stream of the records of an iterator, read by one subtask, ending when the iterator does.
@@ -155,7 +159,7 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description.
     pub fn plan(&self, job: &str) -> Result<Plan> {
-        Plan::new(job, &self.graph.lock(), self.parallelism.unwrap_or(1))
+        Plan::new(job, &self.graph.lock(), self.settings.parallelism)
     }
 
     /// Asks the outside system of every source and sink, each for at most `limit`, whether the job could start.
@@ -193,7 +197,7 @@ impl StreamingContext {
     pub(crate) fn planned(self, job: &str) -> Result<(Plan, Graph, usize)> {
         let mut graph = std::mem::take(&mut *self.graph.lock());
         graph.reject_unread();
-        let plan = Plan::new(job, &graph, self.parallelism.unwrap_or(1))?;
+        let plan = Plan::new(job, &graph, self.settings.parallelism)?;
         Ok((plan, graph, self.exchange_bytes))
     }
 

@@ -24,6 +24,7 @@
 //! ```
 
 mod batch;
+mod catalogue;
 pub mod clock;
 mod context;
 mod either;
@@ -38,6 +39,7 @@ mod plan;
 mod position;
 mod process;
 mod runtime;
+pub mod settings;
 mod sink;
 mod sinks;
 mod source;
@@ -50,6 +52,7 @@ pub mod thread;
 mod time;
 
 pub use batch::{BATCH_SIZE, Batch};
+pub use catalogue::{KeyInfo, KeyState};
 pub use context::{EndCheck, StreamingContext};
 pub use either::Either;
 pub use error::{Error, ErrorKind, Place, Result};
@@ -61,6 +64,7 @@ pub use position::PositionRange;
 pub use process::{FunctionResult, ProcessContext, ProcessFunction, Timer};
 pub use runtime::exchange::even_split;
 pub use runtime::job::{JobHandle, JobReport};
+pub use settings::JobSettings;
 pub use sink::{Sink, SinkContext, SinkWriter};
 pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};

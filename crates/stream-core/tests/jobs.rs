@@ -387,10 +387,10 @@ fn parallelism_comes_from_the_configuration() {
     assert!(planned("parallelism.default", "3").expect("valid").contains("chain 1 ×3"));
     assert!(planned("flink.property.parallelism.default", "2").expect("valid").contains("chain 1 ×2"));
     insta::assert_snapshot!(planned("parallelism.default", "0").expect_err("zero"), @r"
-    error[config]: a job can't run with parallelism 0
+    error[config]: `0` is not a whole number from 1 to 32768
       --> set by the program
        = key: parallelism.default
-       = help: write a whole number of at least 1, or remove the line
+       = help: write a whole number from 1 to 32768, or remove the line to use the default, 1
     ");
 }
 

@@ -3,8 +3,8 @@
 //! `kafka.source` holds one instance directly, or several below their aliases. Everything that is wrong is
 //! reported at once, each with the place where it was written.
 
-use stream_conf::{Configuration, Problem, Section};
-use stream_core::{Error, ErrorKind, Result};
+use stream_conf::{Problem, Section};
+use stream_core::{Error, ErrorKind, Result, StreamingContext};
 
 use crate::keys::{self, KeyProblem, RawSetting, Role, Translation};
 
@@ -23,12 +23,15 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Reads and checks the instance that the code has chosen.
-    pub(crate) fn read(configuration: &Configuration, role: Role, chosen: &Chosen) -> Result<Settings> {
+    /// Reads and checks the instance that the code has chosen, and adds its keys to those that the job understands.
+    pub(crate) fn read(context: &StreamingContext, role: Role, chosen: &Chosen) -> Result<Settings> {
         let name = match role {
             Role::Source => "kafka.source",
             Role::Sink => "kafka.sink",
         };
+        let place = chosen.alias.as_ref().map_or_else(|| name.to_owned(), |alias| format!("{name}.{alias}"));
+        context.add_keys(keys::catalogue::keys(role, &place));
+        let configuration = context.configuration();
         let root = configuration.section(name);
         let section = select(&root, name, chosen)?;
         let aliases = aliases(&root);

@@ -47,6 +47,21 @@ fn an_unknown_key_is_named_with_its_place_in_every_layout() {
 }
 
 #[test]
+fn a_job_knows_the_keys_of_the_ends_that_it_uses() {
+    let ctx = context(TWO);
+    let has = |key: &str| ctx.keys().iter().any(|info| info.key == key);
+    assert!(has("parallelism.default") && !has("kafka.source.kafka2.group.id"));
+    KafkaSource::<String>::new(&ctx).alias("kafka2").values().for_each(|_| {});
+    assert!(has("kafka.source.kafka2.group.id") && has("kafka.source.kafka2.on_bad_record"));
+    assert!(!has("kafka.source.kafka1.group.id") && !has("kafka.sink.linger.ms"));
+    let keys: Vec<String> = ctx.keys().into_iter().map(|info| info.key).collect();
+    let mut once = keys.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), keys.len(), "a key is listed twice");
+}
+
+#[test]
 fn several_mistakes_are_reported_together() {
     let yaml = "\
 kafka.source:

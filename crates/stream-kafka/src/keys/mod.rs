@@ -14,6 +14,7 @@
 //! `allow.auto.create.topics` is false on both sides unless set, so that a misspelt topic is an error; hashes are
 //! Java's murmur2; a producer is idempotent unless its settings rule that out.
 
+pub(crate) mod catalogue;
 mod draft;
 mod engine;
 mod intake;

@@ -89,6 +89,20 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// The type in a word or two, for the list of keys; empty if any text will do.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Rule::Text => String::new(),
+            Rule::NonEmpty => "text".to_owned(),
+            Rule::Flag => "true, false".to_owned(),
+            Rule::Int(_) => "whole number".to_owned(),
+            Rule::Millis(_) => "milliseconds".to_owned(),
+            Rule::Words(words) => words.join(", "),
+        }
+    }
+}
+
 impl IntRule {
     fn check(&self, text: &str) -> Result<Checked, String> {
         let (low, high) = self.java;

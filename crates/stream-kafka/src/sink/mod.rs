@@ -165,7 +165,7 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
 
     /// Checks everything that can be checked without a broker.
     fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
-        let settings = Settings::read(self.context.configuration(), Role::Sink, &self.chosen)?;
+        let settings = Settings::read(self.context, Role::Sink, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = unsupported(&settings, self.partitioner_in_code);
         let topic = match self.choose_topic(&settings, &engine, default_topic) {

@@ -199,7 +199,7 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
 
     /// Checks everything that can be checked without a broker.
     fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
-        let settings = Settings::read(self.context.configuration(), Role::Source, &self.chosen)?;
+        let settings = Settings::read(self.context, Role::Source, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = Vec::new();
         let topics = match self.choose_topics(&settings, default_topic) {
