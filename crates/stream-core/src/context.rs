@@ -16,6 +16,7 @@ use crate::runtime::link::guard;
 use crate::settings::{self, JobSettings, Reading};
 use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
+use crate::state::StateBackend;
 use crate::stream::{DataStream, SharedGraph};
 
 /// How many bytes an exchange channel holds before its sender waits.
@@ -84,6 +85,13 @@ impl StreamingContext {
     pub fn parallelism(mut self, parallelism: usize) -> StreamingContext {
         assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
         self.settings.parallelism = parallelism;
+        self
+    }
+
+    /// Sets where operators keep their state; wins over the configuration.
+    #[must_use]
+    pub fn state_backend(mut self, backend: StateBackend) -> StreamingContext {
+        self.settings.state.backend = backend;
         self
     }
 
@@ -159,7 +167,7 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description.
     pub fn plan(&self, job: &str) -> Result<Plan> {
-        Plan::new(job, &self.graph.lock(), self.settings.parallelism)
+        Plan::new(job, &self.graph.lock(), &self.settings, self.exchange_bytes)
     }
 
     /// Asks the outside system of every source and sink, each for at most `limit`, whether the job could start.
@@ -189,16 +197,16 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
-        let (plan, graph, exchange_bytes) = self.planned(job)?;
-        job::start(plan, graph, exchange_bytes)
+        let (plan, graph) = self.planned(job)?;
+        job::start(plan, graph)
     }
 
-    /// What a driver needs to run the job: plan, graph and the capacity of exchanges.
-    pub(crate) fn planned(self, job: &str) -> Result<(Plan, Graph, usize)> {
+    /// What a driver needs to run the job.
+    pub(crate) fn planned(self, job: &str) -> Result<(Plan, Graph)> {
         let mut graph = std::mem::take(&mut *self.graph.lock());
         graph.reject_unread();
-        let plan = Plan::new(job, &graph, self.settings.parallelism)?;
-        Ok((plan, graph, self.exchange_bytes))
+        let plan = Plan::new(job, &graph, &self.settings, self.exchange_bytes)?;
+        Ok((plan, graph))
     }
 
     /// Runs the job until its sources end.

@@ -11,7 +11,8 @@ mod explain;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Logic, NodeId, Partitioning};
-use crate::operator::MAX_PARALLELISM;
+use crate::settings::JobSettings;
+use crate::state::StateBackend;
 
 pub use explain::ExplainFormat;
 
@@ -24,6 +25,9 @@ pub struct Plan {
     pub(crate) edges: Vec<PlannedEdge>,
     /// How many key groups there are: the most subtasks that a keyed operator can have.
     pub(crate) max_parallelism: usize,
+    pub(crate) state_backend: StateBackend,
+    /// How many bytes of records each exchange channel holds before its sender waits.
+    pub(crate) exchange_bytes: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -58,7 +62,7 @@ pub(crate) struct PlannedEdge {
 
 impl Plan {
     /// Plans a graph.
-    pub(crate) fn new(job: &str, graph: &Graph, default_parallelism: usize) -> Result<Plan> {
+    pub(crate) fn new(job: &str, graph: &Graph, settings: &JobSettings, exchange_bytes: usize) -> Result<Plan> {
         let mut errors = graph.errors.clone();
         let mut nodes = Vec::with_capacity(graph.nodes.len());
         for (index, node) in graph.nodes.iter().enumerate() {
@@ -67,7 +71,7 @@ impl Plan {
                 name: node.name().to_owned(),
                 uid: node.uid(NodeId(index)),
                 detail: node.detail.clone(),
-                parallelism: node.fixed_parallelism.or(node.parallelism).unwrap_or(default_parallelism),
+                parallelism: node.fixed_parallelism.or(node.parallelism).unwrap_or(settings.parallelism),
                 chain: 0,
                 is_source: matches!(node.logic, Logic::Source(_)),
                 is_sink: matches!(node.logic, Logic::Sink(_)),
@@ -91,11 +95,12 @@ impl Plan {
             return Err(error);
         }
         let edges = plan_edges(graph, &nodes);
-        if let Some(error) = Error::join(check_key_groups(&nodes, &edges, MAX_PARALLELISM)) {
+        if let Some(error) = Error::join(check_key_groups(&nodes, &edges, settings.max_parallelism)) {
             return Err(error);
         }
         let chains = plan_chains(&mut nodes, &edges);
-        Ok(Plan { job: job.to_owned(), nodes, chains, edges, max_parallelism: MAX_PARALLELISM })
+        let (job, max_parallelism, state_backend) = (job.to_owned(), settings.max_parallelism, settings.state.backend);
+        Ok(Plan { job, nodes, chains, edges, max_parallelism, state_backend, exchange_bytes })
     }
 
     /// The plan as text, DOT, Mermaid or JSON.

@@ -36,7 +36,6 @@ pub(crate) struct Build {
     plan: Plan,
     graph: Graph,
     control: Arc<Control>,
-    exchange_bytes: usize,
     clock: Arc<dyn Clock>,
     pub(crate) reporter: Arc<Reporter>,
     /// One per subtask index.
@@ -59,7 +58,6 @@ impl Build {
         plan: Plan,
         graph: Graph,
         control: Arc<Control>,
-        exchange_bytes: usize,
         clock: Arc<dyn Clock>,
     ) -> (Build, mpsc::Receiver<Report>) {
         let (sender, reports) = mpsc::channel();
@@ -72,7 +70,6 @@ impl Build {
             plan,
             graph,
             control,
-            exchange_bytes,
             clock,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
@@ -115,7 +112,8 @@ impl Build {
         LinkContext {
             operator: OperatorContext::new(&*planned.name, &*planned.uid, subtask, planned.parallelism)
                 .with_clock(self.clock.clone())
-                .with_max_parallelism(self.plan.max_parallelism),
+                .with_max_parallelism(self.plan.max_parallelism)
+                .with_state_backend(self.plan.state_backend),
             waker: self.slots[subtask].waker.clone(),
             reporter: self.reporter.clone(),
             control: self.control.clone(),
@@ -133,7 +131,7 @@ impl Build {
                         continue;
                     }
                     let wakers = (self.slots[sender].waker.clone(), self.slots[receiver].waker.clone());
-                    let (tx, rx) = (ops.channel)(self.exchange_bytes, wakers.0, wakers.1);
+                    let (tx, rx) = (ops.channel)(self.plan.exchange_bytes, wakers.0, wakers.1);
                     exchanges.senders.entry((index, sender)).or_default().push(tx);
                     exchanges.receivers.entry((index, receiver)).or_default().push(rx);
                 }

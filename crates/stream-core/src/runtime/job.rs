@@ -84,13 +84,13 @@ impl JobHandle {
 }
 
 /// Starts a planned job.
-pub(crate) fn start(plan: Plan, graph: Graph, exchange_bytes: usize) -> Result<JobHandle> {
+pub(crate) fn start(plan: Plan, graph: Graph) -> Result<JobHandle> {
     let control = Arc::new(Control::default());
     let name: Arc<str> = plan.job.as_str().into();
     let finished = Arc::new(AtomicBool::new(false));
     let (shared, over) = (control.clone(), finished.clone());
     let thread = thread::spawn(&format!("{name}-coordinator"), move || {
-        let result = coordinate(Job::new(plan, graph, shared, exchange_bytes));
+        let result = coordinate(Job::new(plan, graph, shared));
         over.store(true, Ordering::Release);
         result
     })?;
@@ -125,10 +125,10 @@ struct Job {
 }
 
 impl Job {
-    fn new(plan: Plan, graph: Graph, control: Arc<Control>, exchange_bytes: usize) -> Job {
+    fn new(plan: Plan, graph: Graph, control: Arc<Control>) -> Job {
         let coordinator = Coordinator::new(&plan.job, control.clone());
         let (clock, waker) = (Arc::new(SystemClock::new()), Waker::new());
-        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes, clock.clone());
+        let (build, reports) = Build::new(plan, graph, control.clone(), clock.clone());
         Job { build, coordinator, control, threads: Vec::new(), reports, clock, waker }
     }
 

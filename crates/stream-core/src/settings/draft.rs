@@ -6,8 +6,10 @@ use super::intake::Intake;
 use super::table::{Fate, ROWS, Spelling, Theme};
 use super::{
     CheckpointMode, CheckpointRetention, CheckpointStorage, Checkpointing, JobSettings, RestartStrategy, RuntimeMode,
-    StateBackend, StateSettings,
+    StateSettings,
 };
+use crate::operator::MAX_PARALLELISM;
+use crate::state::StateBackend;
 
 /// The values of all rows, side by side. Words are their positions in the list of the row.
 #[derive(Default)]
@@ -70,7 +72,7 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
     JobSettings {
         name: draft.name,
         parallelism: usize::try_from(draft.parallelism).unwrap_or(1),
-        max_parallelism: draft.max_parallelism.and_then(|most| usize::try_from(most).ok()),
+        max_parallelism: draft.max_parallelism.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PARALLELISM),
         runtime_mode: match draft.runtime_mode {
             1 => RuntimeMode::Batch,
             2 => RuntimeMode::Automatic,
@@ -80,7 +82,7 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
         checkpointing,
         restart,
         state: StateSettings {
-            backend: if draft.backend == 1 { StateBackend::Disk } else { StateBackend::Memory },
+            backend: if draft.backend == 2 { StateBackend::Bytes } else { StateBackend::Memory },
             incremental: draft.incremental,
             checkpoint_storage: if storage { CheckpointStorage::Files } else { CheckpointStorage::Memory },
             checkpoints_dir: draft.checkpoints_dir,

@@ -21,6 +21,7 @@ use std::time::Duration;
 use stream_conf::{Configuration, Problem};
 
 use crate::catalogue::KeyInfo;
+use crate::state::StateBackend;
 
 /// What the configuration says about the job as a whole.
 ///
@@ -57,9 +58,9 @@ pub struct JobSettings {
     /// `parallelism.default`: how many subtasks run an operator that sets no number itself; 1 by default, at most
     /// 32,768.
     pub parallelism: usize,
-    /// `pipeline.max-parallelism`: the largest parallelism the job may ever have, 1 to 32,768. Not acted on yet, but
-    /// `parallelism` above it is refused.
-    pub max_parallelism: Option<usize>,
+    /// `pipeline.max-parallelism`: how many key groups there are, 1 to 32,768; the largest parallelism that an operator
+    /// with keys may ever have, and fixed for the life of a job. 256 by default.
+    pub max_parallelism: usize,
     /// `execution.runtime-mode`. Has no effect: every job runs as a stream, and one whose sources are bounded ends.
     pub runtime_mode: RuntimeMode,
     /// `pipeline.auto-watermark-interval`: how often watermarks are made; 200 ms by default, 0 for never. Not acted
@@ -172,7 +173,7 @@ pub enum RestartStrategy {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StateSettings {
-    /// `state.backend.type`; memory by default.
+    /// `state.backend.type`; memory by default, and for `rocksdb`, because state on disk is not built yet.
     pub backend: StateBackend,
     /// `execution.checkpointing.incremental`: what was asked for; false by default.
     pub incremental: bool,
@@ -182,16 +183,6 @@ pub struct StateSettings {
     pub checkpoints_dir: Option<String>,
     /// `execution.checkpointing.savepoint-dir`.
     pub savepoints_dir: Option<String>,
-}
-
-/// Where a running job keeps its state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum StateBackend {
-    /// In memory: Flink's `hashmap`.
-    #[default]
-    Memory,
-    /// On disk, for more than memory holds: Flink's `rocksdb`.
-    Disk,
 }
 
 /// Where checkpoints go.

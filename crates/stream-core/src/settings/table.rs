@@ -72,21 +72,18 @@ pub(super) enum Theme {
     Restart,
     State,
     Watermarks,
-    MaxParallelism,
 }
 
 impl Theme {
-    pub(super) const ALL: [Theme; 5] =
-        [Theme::Checkpoints, Theme::Restart, Theme::State, Theme::Watermarks, Theme::MaxParallelism];
+    pub(super) const ALL: [Theme; 4] = [Theme::Checkpoints, Theme::Restart, Theme::State, Theme::Watermarks];
 
     /// What holds meanwhile.
     pub(super) fn meanwhile(self) -> &'static str {
         match self {
             Theme::Checkpoints => "no checkpoints are taken, delivery is at least once",
             Theme::Restart => "a failed job is not restarted, let whoever started it do so",
-            Theme::State => "there is no state, nothing is kept between two runs or written to a directory",
+            Theme::State => "state lives in memory, nothing is kept between two runs or written to a directory",
             Theme::Watermarks => "no watermarks are made",
-            Theme::MaxParallelism => "nothing is bound to it but `parallelism.default`",
         }
     }
 }
@@ -217,9 +214,10 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "pipeline.max-parallelism",
         whole(1, PARALLELISM_MAX, |d, v| d.max_parallelism = Some(v)),
-        Fate::Planned(Theme::MaxParallelism),
-        "the largest parallelism the job may ever have",
-    ),
+        Fate::Acts,
+        "how many key groups there are: the largest parallelism that an operator with keys may ever have; fixed for the life of a job",
+    )
+    .default("256"),
     Row::new(
         "execution.runtime-mode",
         Rule::Word { words: &[&["STREAMING"], &["BATCH"], &["AUTOMATIC"]], put: |d, v| d.runtime_mode = v },
@@ -419,13 +417,14 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "state.backend.type",
         Rule::Word {
-            words: &[&["hashmap", "memory", "jobmanager", "filesystem"], &["rocksdb", "disk"]],
+            words: &[&["hashmap", "memory", "jobmanager", "filesystem"], &["rocksdb", "disk"], &["bytes"]],
             put: |d, v| d.backend = v,
         },
         STATE,
-        "where a running job keeps its state: in memory, or on disk",
+        "where a running job keeps its state: as objects in memory, on disk (not yet), or as bytes in memory",
     )
     .default("hashmap")
+    .silent(&["hashmap", "bytes"])
     .also(&["state.backend"])
     .old(&["flink.state.backend.value"]),
     Row::new(

@@ -143,7 +143,7 @@ fn nothing_said_is_flinks_defaults() {
     let expected = JobSettings {
         name: None,
         parallelism: 1,
-        max_parallelism: None,
+        max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
         auto_watermark_interval: Duration::from_millis(200),
         checkpointing: None,
@@ -165,7 +165,7 @@ fn old_and_new_spellings_give_equal_settings() {
     let expected = JobSettings {
         name: Some("quickstart".to_owned()),
         parallelism: 2,
-        max_parallelism: None,
+        max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
         auto_watermark_interval: Duration::from_secs(10),
         checkpointing: Some(Checkpointing {
@@ -180,7 +180,7 @@ fn old_and_new_spellings_give_equal_settings() {
         }),
         restart: RestartStrategy::FixedDelay { attempts: 3, delay: Duration::from_secs(5) },
         state: StateSettings {
-            backend: StateBackend::Disk,
+            backend: StateBackend::Memory,
             incremental: true,
             checkpoint_storage: CheckpointStorage::Files,
             checkpoints_dir: Some("file:///tmp/chkdir".to_owned()),

@@ -8,6 +8,7 @@ use crate::context::StreamingContext;
 use crate::error::{Error, Result};
 use crate::operator::Record;
 use crate::runtime::job::JobReport;
+use crate::state::StateBackend;
 use crate::stream::DataStream;
 use crate::testing::input::{TestInput, TestSource};
 use crate::testing::output::TestOutput;
@@ -111,6 +112,16 @@ impl TestDriver {
     #[track_caller]
     pub fn exchange_bytes(self, bytes: usize) -> TestDriver {
         self.describe(|context| context.exchange_bytes(bytes))
+    }
+
+    /// Sets where operators keep their state; [`StateBackend::Memory`] by default.
+    ///
+    /// # Panics
+    /// If the job runs already.
+    #[must_use]
+    #[track_caller]
+    pub fn state_backend(self, backend: StateBackend) -> TestDriver {
+        self.describe(|context| context.state_backend(backend))
     }
 
     /// Chooses another order in which subtasks take their steps. The same seed always gives the same run.

@@ -99,11 +99,11 @@ impl SteppedJob {
     /// # Errors
     /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
     pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
-        let (plan, graph, exchange_bytes) = context.planned(job)?;
+        let (plan, graph) = context.planned(job)?;
         let control = Arc::new(Control::default());
         let coordinator = Coordinator::new(job, control.clone());
         let clock = VirtualClock::new();
-        let (build, reports) = Build::new(plan, graph, control.clone(), exchange_bytes, Arc::new(clock.clone()));
+        let (build, reports) = Build::new(plan, graph, control.clone(), Arc::new(clock.clone()));
         let running = Running { slots: Vec::new(), reports, coordinator, build };
         let mut stepped = SteppedJob {
             job: job.to_owned(),
