@@ -68,7 +68,12 @@ where
     fn link(&mut self, context: LinkContext, next: Erased) -> Result<Erased> {
         let mut operator = (self.make)(&context.operator);
         operator.open(&context.operator)?;
-        Ok(erase_link(OperatorLink::<I, P, O>::new(operator, context.operator, typed(next))))
+        let kept = context.kept();
+        let link = OperatorLink::<I, P, O>::new(operator, context.operator, typed(next));
+        if !context.checkpoints {
+            return Ok(erase_link(link));
+        }
+        Ok(erase_link(link.checkpointed(context.reporter, kept)?))
     }
 }
 

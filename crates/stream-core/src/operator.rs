@@ -185,6 +185,16 @@ impl Snapshot {
         self.entries.insert(name.into(), bytes);
     }
 
+    /// Adds the entries of another part; of two with one name the other's stays.
+    pub(crate) fn merge(&mut self, other: &Snapshot) {
+        self.entries.extend(other.entries.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+    }
+
+    /// Whether nothing was stored.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// What was stored under `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         self.entries.get(name).map(Vec::as_slice)

@@ -52,6 +52,7 @@ pub struct SourceContext {
     operator: OperatorContext,
     wakers: Vec<Waker>,
     stopping: Arc<dyn Fn() -> bool + Send + Sync>,
+    positions: Option<Vec<SplitPosition>>,
 }
 
 impl SourceContext {
@@ -61,7 +62,23 @@ impl SourceContext {
         wakers: Vec<Waker>,
         stopping: impl Fn() -> bool + Send + Sync + 'static,
     ) -> SourceContext {
-        SourceContext { operator, wakers, stopping: Arc::new(stopping) }
+        SourceContext { operator, wakers, stopping: Arc::new(stopping), positions: None }
+    }
+
+    /// The same context in a job that goes on from a checkpoint.
+    #[must_use]
+    pub fn going_on(self, positions: Option<Vec<SplitPosition>>) -> SourceContext {
+        SourceContext { positions, ..self }
+    }
+
+    /// The positions of all splits at the checkpoint that the job goes on from. None if it begins anew.
+    pub fn positions(&self) -> Option<&[SplitPosition]> {
+        self.positions.as_deref()
+    }
+
+    /// Where the split with this name goes on, in a job that goes on.
+    pub fn position(&self, split: &str) -> Option<i64> {
+        self.positions()?.iter().find(|position| *position.split == *split).map(|position| position.next)
     }
 
     /// How many readers to make.

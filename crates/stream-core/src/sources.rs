@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::{BATCH_SIZE, Batch, Tally};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
 
 /// The records of an iterator, read by one subtask.
@@ -15,9 +15,12 @@ where
     I::Item: Send + 'static,
 {
     fn open(&mut self, context: &SourceContext) -> Result<Opened<I::Item>> {
-        let records = self.0.take();
+        let Some(records) = self.0.take() else {
+            let error = Error::new(ErrorKind::Config, "an iterator can be read only once, so this job can't go on");
+            return Err(error.with_hint("use generate(), or a source that can be read from a position"));
+        };
         let split: Arc<str> = context.name().into();
-        let reader = CountedReader { next: 0, split, records: records.into_iter().flatten(), taken: 0 };
+        let reader = CountedReader { next: 0, split, records, taken: 0 };
         Ok(Opened { readers: vec![Box::new(reader)], committer: None })
     }
 }
@@ -35,12 +38,17 @@ where
 {
     fn open(&mut self, context: &SourceContext) -> Result<Opened<T>> {
         let n = context.parallelism() as u64;
+        if context.positions().is_some_and(|positions| positions.len() as u64 != n) {
+            let error = Error::new(ErrorKind::Config, "a generator goes on only with the parallelism it had before");
+            return Err(error.with_hint("set the parallelism of the source itself"));
+        }
         let readers = (0..n).map(|subtask| {
             // In 128 bits, because count * n may not fit into 64.
             let bound =
                 |i: u64| u64::try_from(u128::from(self.count) * u128::from(i) / u128::from(n)).unwrap_or(u64::MAX);
             let (start, end) = (bound(subtask), bound(subtask + 1));
             let split: Arc<str> = format!("{}[{subtask}]", context.name()).into();
+            let start = context.position(&split).and_then(|next| u64::try_from(next).ok()).unwrap_or(start);
             let next = i64::try_from(start).unwrap_or(i64::MAX);
             let reader = CountedReader { next, split, records: (start..end).map(self.function.clone()), taken: 0 };
             Box::new(reader) as Box<dyn SourceReader<T>>

@@ -103,6 +103,15 @@ impl Plan {
         Ok(Plan { job, nodes, chains, edges, max_parallelism, state_backend, exchange_bytes })
     }
 
+    /// The plan of the same job with another default parallelism.
+    #[cfg(feature = "testing")]
+    pub(crate) fn rescaled(self, graph: &Graph, parallelism: usize) -> Result<Plan> {
+        let (max_parallelism, state_backend) = (self.max_parallelism, self.state_backend);
+        let mut settings = JobSettings { parallelism, max_parallelism, ..JobSettings::default() };
+        settings.state.backend = state_backend;
+        Plan::new(&self.job, graph, &settings, self.exchange_bytes)
+    }
+
     /// The plan as text, DOT, Mermaid or JSON.
     pub fn explain(&self, format: ExplainFormat) -> String {
         explain::explain(self, format)

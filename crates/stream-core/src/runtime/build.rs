@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Erased, Graph, Logic, NodeId, Partitioning};
 use crate::operator::OperatorContext;
 use crate::plan::Plan;
+use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{Committers, Control, Epochs, Report, Reporter};
 use crate::runtime::link::{LinkContext, guard};
 use crate::runtime::subtask::Subtask;
@@ -37,6 +38,9 @@ pub(crate) struct Build {
     graph: Graph,
     control: Arc<Control>,
     clock: Arc<dyn Clock>,
+    checkpoints: bool,
+    /// What the job goes on from.
+    pub(crate) restored: Option<Arc<Checkpoint>>,
     pub(crate) reporter: Arc<Reporter>,
     /// One per subtask index.
     pub(crate) slots: Vec<Slot>,
@@ -71,12 +75,35 @@ impl Build {
             graph,
             control,
             clock,
+            checkpoints: false,
+            restored: None,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
             epochs: Epochs::default(),
             committers: Committers::new(),
         };
         (build, reports)
+    }
+
+    /// Lets operators write snapshots, and go on from `restored` if there is something.
+    #[cfg(feature = "testing")]
+    pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>) -> Build {
+        if let Some(checkpoint) = &restored {
+            self.epochs = Epochs::after(checkpoint.epoch);
+            self.control.start_barrier(checkpoint.epoch);
+        }
+        Build { checkpoints: true, restored, ..self }
+    }
+
+    /// What another build of the same job is made of.
+    #[cfg(feature = "testing")]
+    pub(crate) fn into_parts(self) -> (Plan, Graph) {
+        (self.plan, self.graph)
+    }
+
+    /// How many subtasks each operator has, by uid.
+    pub(crate) fn parallelism(&self) -> BTreeMap<String, usize> {
+        self.plan.nodes.iter().map(|node| (node.uid.clone(), node.parallelism)).collect()
     }
 
     /// The job's name.
@@ -117,6 +144,8 @@ impl Build {
             waker: self.slots[subtask].waker.clone(),
             reporter: self.reporter.clone(),
             control: self.control.clone(),
+            checkpoints: self.checkpoints,
+            restored: self.restored.clone(),
         }
     }
 
@@ -209,7 +238,8 @@ impl Build {
         let operator = self.context(head, 0).operator;
         let wakers = self.slots[..parallelism].iter().map(|s| s.waker.clone()).collect();
         let control = self.control.clone();
-        let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping());
+        let positions = self.restored.as_ref().map(|checkpoint| checkpoint.positions(operator.uid()).to_vec());
+        let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping()).going_on(positions);
         let contexts: Vec<LinkContext> = (0..parallelism).map(|subtask| self.context(head, subtask)).collect();
         let Logic::Source(source) = &mut self.graph.nodes[head.0].logic else {
             return Err(Error::internal("a chain starts with an operator that is no source"));

@@ -20,6 +20,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::OperatorContext;
 use crate::runtime::build::Build;
+use crate::runtime::checkpoint::{Checkpoint, Gathering, Kept};
 use crate::runtime::link::guard;
 use crate::source::{Committer, SplitPosition};
 use crate::thread::Waker;
@@ -36,6 +37,9 @@ pub(crate) struct Coordinator {
     control: Arc<Control>,
     epochs: Epochs,
     committers: Committers,
+    gathering: Gathering,
+    /// The latest one.
+    checkpoint: Option<Arc<Checkpoint>>,
     interval: Option<Duration>,
     next_epoch: Option<Duration>,
     /// Threads, or whatever else drives a slot, that have not ended.
@@ -49,6 +53,8 @@ impl Coordinator {
             control,
             epochs: Epochs::default(),
             committers: Committers::new(),
+            gathering: Gathering::default(),
+            checkpoint: None,
             interval: None,
             next_epoch: None,
             alive: 0,
@@ -58,10 +64,31 @@ impl Coordinator {
     /// Takes over what was built; `alive` drivers of slots will report their end.
     pub(crate) fn begin(&mut self, build: &mut Build, alive: usize, now: Duration) {
         self.epochs = std::mem::take(&mut build.epochs);
+        self.gathering = Gathering::new(build.parallelism());
+        self.checkpoint = build.restored.clone();
         self.committers = std::mem::take(&mut build.committers);
         self.alive = alive;
-        self.interval = self.committers.iter().map(|(_, c)| c.interval()).min();
+        self.interval = self.committers.iter().map(|(_, c)| c.interval()).chain(self.interval).min();
         self.next_epoch = self.interval.map(|interval| now + interval);
+    }
+
+    /// Sets how often an epoch ends at least, before the job begins.
+    #[cfg(feature = "testing")]
+    pub(crate) fn set_interval(&mut self, interval: Duration) {
+        self.interval = Some(interval);
+    }
+
+    /// The same while the job runs.
+    #[cfg(feature = "testing")]
+    pub(crate) fn shorten_interval(&mut self, interval: Duration, now: Duration) {
+        self.interval = self.interval.into_iter().chain([interval]).min();
+        self.next_epoch = self.next_epoch.into_iter().chain([now + interval]).min();
+    }
+
+    /// The checkpoint of the last epoch that has one.
+    #[cfg(feature = "testing")]
+    pub(crate) fn checkpoint(&self) -> Option<Arc<Checkpoint>> {
+        self.checkpoint.clone()
     }
 
     /// Whether all drivers have ended, so that [`Coordinator::finish`] is due.
@@ -95,11 +122,18 @@ impl Coordinator {
                 self.epochs.positions(uid, subtask, epoch, positions);
             }
             Report::Flushed { uid, subtask, epoch } => self.epochs.flushed(uid, subtask, epoch),
+            Report::Kept { uid, subtask, epoch, kept } => self.gathering.add(uid, subtask, epoch, kept),
+            Report::Finished { uid, subtask } => self.gathering.finished(uid, subtask),
+            Report::SnapshotFailed { epoch, error } => {
+                tracing::warn!(epoch, "no checkpoint, the next epoch tries again: {error}");
+                self.gathering.failed(epoch);
+            }
         }
-        match self.epochs.complete() {
-            Some(completed) => self.commit(&completed),
-            None => Ok(()),
+        let Some(completed) = self.epochs.complete() else { return Ok(()) };
+        if let Some(checkpoint) = self.gathering.close(&completed) {
+            self.checkpoint = Some(Arc::new(checkpoint));
         }
+        self.commit(&completed)
     }
 
     /// Lets every source store its positions. An outside system that is away now is tried again with the next epoch.
@@ -226,6 +260,23 @@ pub(crate) enum Report {
         subtask: usize,
         epoch: u64,
     },
+    /// What a subtask of an operator needs to go on from the end of `epoch`.
+    Kept {
+        uid: String,
+        subtask: usize,
+        epoch: u64,
+        kept: Kept,
+    },
+    /// A subtask could not write its snapshot.
+    SnapshotFailed {
+        epoch: u64,
+        error: Error,
+    },
+    /// A subtask of an operator has handed out all it had.
+    Finished {
+        uid: String,
+        subtask: usize,
+    },
     /// A thread's subtasks are all done, or the thread gave up.
     ThreadEnded,
     Failed(Error),
@@ -284,6 +335,11 @@ pub(crate) struct CompletedEpoch {
 }
 
 impl Epochs {
+    /// Goes on after an epoch of an earlier run.
+    pub(crate) fn after(epoch: u64) -> Epochs {
+        Epochs { current: epoch, completed: epoch, ..Epochs::default() }
+    }
+
     pub(crate) fn add_source(&mut self, uid: &str, subtask: usize) {
         self.sources.insert((uid.to_owned(), subtask), Source::default());
     }

@@ -15,9 +15,10 @@ use crate::batch::Batch;
 use crate::clock::Now;
 use crate::either::Either;
 use crate::error::{Error, ErrorKind, Result};
-use crate::operator::{Barrier, Operator, OperatorContext, Output};
+use crate::operator::{Barrier, Operator, OperatorContext, Output, Snapshot};
 use crate::position::Origin;
-use crate::runtime::coordinator::{Control, Reporter};
+use crate::runtime::checkpoint::{Checkpoint, Kept};
+use crate::runtime::coordinator::{Control, Report, Reporter};
 use crate::sink::SinkWriter;
 use crate::thread::Waker;
 use crate::time::Timestamp;
@@ -62,6 +63,18 @@ pub(crate) struct LinkContext {
     pub(crate) waker: Waker,
     pub(crate) reporter: Arc<Reporter>,
     pub(crate) control: Arc<Control>,
+    /// Whether operators write snapshots.
+    pub(crate) checkpoints: bool,
+    /// What the job goes on from.
+    pub(crate) restored: Option<Arc<Checkpoint>>,
+}
+
+impl LinkContext {
+    /// What this subtask goes on from.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        let operator = &self.operator;
+        self.restored.as_ref()?.operator(operator.uid(), operator.subtask(), operator.parallelism())
+    }
 }
 
 /// Runs `body`, turning a panic into an error of kind `User`.
@@ -103,6 +116,10 @@ pub(crate) struct OperatorLink<I, P, O> {
     held: Held,
     /// Where the pending output comes from, and how many records that were.
     origin: (Origin, usize),
+    /// Where snapshots go, if anybody wants them.
+    reporter: Option<Arc<Reporter>>,
+    /// The input had ended when the job was restored from: the operator has said all it had to say.
+    finished: bool,
     input: PhantomData<fn(I)>,
 }
 
@@ -113,7 +130,35 @@ where
 {
     pub(crate) fn new(operator: P, context: OperatorContext, next: Box<dyn Link<O>>) -> OperatorLink<I, P, O> {
         let origin = (Origin::new(), 0);
-        OperatorLink { operator, context, next, held: Held::Nothing, origin, input: PhantomData }
+        let (held, reporter, finished) = (Held::Nothing, None, false);
+        OperatorLink { operator, context, next, held, origin, reporter, finished, input: PhantomData }
+    }
+
+    /// Sends snapshots to `reporter` from now on; goes on from `restored`, if there is something.
+    pub(crate) fn checkpointed(mut self, reporter: Arc<Reporter>, restored: Option<Kept>) -> Result<Self> {
+        match restored {
+            Some(Kept::State(snapshot)) => self.guarded(|operator, _| operator.restore(&snapshot))?,
+            Some(Kept::Finished) => self.finished = true,
+            None => {}
+        }
+        self.reporter = Some(reporter);
+        Ok(self)
+    }
+
+    fn report(&mut self, barrier: Barrier) -> Result<()> {
+        let Some(reporter) = self.reporter.clone() else { return Ok(()) };
+        let (uid, subtask, epoch) = (self.context.uid().to_owned(), self.context.subtask(), barrier.epoch);
+        if self.finished {
+            reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::Finished });
+            return Ok(());
+        }
+        let mut snapshot = Snapshot::default();
+        match self.guarded(|operator, _| operator.snapshot(&mut snapshot)) {
+            Ok(()) if snapshot.is_empty() => {}
+            Ok(()) => reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::State(snapshot) }),
+            Err(error) => reporter.send(Report::SnapshotFailed { epoch, error }),
+        }
+        Ok(())
     }
 
     /// The operator itself, for a harness that takes its snapshot.
@@ -129,6 +174,9 @@ where
 
     /// Tells the operator of `event`, then what follows it, each after what is pending.
     fn tell(&mut self, event: Event) -> Result<()> {
+        if self.finished {
+            return self.forward(event);
+        }
         if self.operator.pending() {
             self.held = Held::Before(event);
             return Ok(());
@@ -153,7 +201,13 @@ where
     fn forward(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Watermark(watermark) => self.next.watermark(watermark),
-            Event::End => self.next.end(),
+            Event::End => {
+                if let Some(reporter) = &self.reporter {
+                    let (uid, subtask) = (self.context.uid().to_owned(), self.context.subtask());
+                    reporter.send(Report::Finished { uid, subtask });
+                }
+                self.next.end()
+            }
         }
     }
 }
@@ -189,6 +243,7 @@ where
 
     fn barrier(&mut self, barrier: Barrier) -> Result<()> {
         // Only comes when `resume` has just found everything clear, so there is nothing it could overtake.
+        self.report(barrier)?;
         self.next.barrier(barrier)
     }
 

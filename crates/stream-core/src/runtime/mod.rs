@@ -5,6 +5,7 @@
 
 pub(crate) mod alignment;
 pub(crate) mod build;
+pub(crate) mod checkpoint;
 pub(crate) mod coordinator;
 pub(crate) mod exchange;
 pub(crate) mod job;

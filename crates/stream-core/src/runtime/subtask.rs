@@ -90,7 +90,9 @@ impl<T: Send> SourceSubtask<T> {
         next: Box<dyn Link<T>>,
         context: LinkContext,
     ) -> SourceSubtask<T> {
-        SourceSubtask { reader, next, context, batch: Batch::new(), epoch: 0, life: Life::Running, dirty: false }
+        // The epoch that a job goes on from has ended already.
+        let epoch = context.control.epoch();
+        SourceSubtask { reader, next, context, batch: Batch::new(), epoch, life: Life::Running, dirty: false }
     }
 
     fn run(&mut self) -> Result<Step> {

@@ -1,5 +1,6 @@
 //! [`TestDriver`]: a user's job between typed inputs and outputs, run by the stepped scheduler.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use stream_conf::Configuration;
@@ -74,7 +75,12 @@ pub struct TestDriver {
     phase: Phase,
     /// Ends an input, whatever its type.
     ends: Vec<Box<dyn Fn()>>,
+    /// Takes back what came out of an output after an epoch.
+    outputs: Mutex<Vec<RollBack>>,
 }
+
+/// Takes back what came after an epoch.
+type RollBack = Box<dyn Fn(u64) + Send>;
 
 enum Phase {
     Described(StreamingContext),
@@ -91,7 +97,12 @@ impl TestDriver {
 
     /// A driver for a job that reads `configuration`.
     pub fn with(configuration: Configuration) -> TestDriver {
-        TestDriver { seed: 0, phase: Phase::Described(StreamingContext::new(configuration)), ends: Vec::new() }
+        TestDriver {
+            seed: 0,
+            phase: Phase::Described(StreamingContext::new(configuration)),
+            ends: Vec::new(),
+            outputs: Mutex::default(),
+        }
     }
 
     /// Sets the parallelism of operators that don't set their own; 1 by default.
@@ -161,7 +172,21 @@ impl TestDriver {
     /// If the job runs already.
     #[track_caller]
     pub fn input<T: Record>(&mut self, name: &str) -> (TestInput<T>, DataStream<T>) {
-        let input = TestInput::new();
+        self.input_of(name, TestInput::new())
+    }
+
+    /// As [`input`](TestDriver::input); what was read is kept, so that a job that has [crashed](TestDriver::crash) can
+    /// read it again.
+    ///
+    /// # Panics
+    /// If the job runs already.
+    #[track_caller]
+    pub fn durable_input<T: Record + Clone>(&mut self, name: &str) -> (TestInput<T>, DataStream<T>) {
+        self.input_of(name, TestInput::durable())
+    }
+
+    #[track_caller]
+    fn input_of<T: Record>(&mut self, name: &str, input: TestInput<T>) -> (TestInput<T>, DataStream<T>) {
         let stream = self.context().source("input", TestSource(input.clone())).name(name).fixed_parallelism(1);
         let ended = input.clone();
         self.ends.push(Box::new(move || ended.end()));
@@ -178,6 +203,9 @@ impl TestDriver {
         self.context();
         let output = TestOutput::new();
         stream.sink("output", output.clone());
+        let rolled_back = output.clone();
+        let roll_back = Box::new(move |epoch| rolled_back.roll_back(epoch));
+        self.outputs.lock().unwrap_or_else(PoisonError::into_inner).push(roll_back);
         output
     }
 
@@ -220,6 +248,61 @@ impl TestDriver {
             end();
         }
         self.running()?.run()
+    }
+
+    /// Ends the job as `kill -9` would, and goes on from its last checkpoint, or from the beginning: inputs are read again
+    /// from there, operators get their state back, and what has come out since is taken back from the outputs.
+    ///
+    /// Checkpoints are taken once every second of virtual time, or as
+    /// [`SteppedJob::set_checkpoint_interval`] says. What the test has taken from an output it keeps.
+    ///
+    /// # Errors
+    /// `Config` if an input can't be read again; whatever operators return when they restore.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// # use stream_core::testing::TestDriver;
+    /// let mut driver = TestDriver::new();
+    /// let (words, stream) = driver.durable_input("words");
+    /// let counts = driver.output(stream.key_by(|word: &String| word.clone()).count());
+    /// words.push("a".to_owned());
+    /// driver.advance(Duration::from_secs(1))?;
+    /// words.push("a".to_owned());
+    /// driver.run_until_idle()?;
+    /// driver.crash()?;
+    /// driver.finish()?;
+    /// assert_eq!(counts.take(), [("a".to_owned(), 1), ("a".to_owned(), 2)]);
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn crash(&mut self) -> Result<()> {
+        let epoch = self.checkpointed()?;
+        self.roll_back(epoch);
+        self.running()?.crash().map(|_| ())
+    }
+
+    /// As [`crash`](TestDriver::crash), with another parallelism of all operators that have no parallelism of their
+    /// own.
+    ///
+    /// # Errors
+    /// As [`crash`](TestDriver::crash).
+    ///
+    /// # Panics
+    /// If `parallelism` is 0.
+    pub fn crash_and_rescale(&mut self, parallelism: usize) -> Result<()> {
+        let epoch = self.checkpointed()?;
+        self.roll_back(epoch);
+        self.running()?.crash_and_rescale(parallelism).map(|_| ())
+    }
+
+    fn checkpointed(&mut self) -> Result<u64> {
+        Ok(self.running()?.checkpointed_epoch())
+    }
+
+    fn roll_back(&self, epoch: u64) {
+        for roll_back in self.outputs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            roll_back(epoch);
+        }
     }
 
     /// The scheduler, for tests that look closer: single steps, the trace, stop and abort.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::batch::{BATCH_SIZE, Batch};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
 use crate::thread::Waker;
 use crate::time::Timestamp;
@@ -39,6 +39,11 @@ pub struct TestInput<T> {
 
 struct Shared<T> {
     waiting: VecDeque<(T, Option<Timestamp>)>,
+    /// What was read, for an input that can be read again, and how to hand out a copy.
+    read: Vec<(T, Option<Timestamp>)>,
+    copy: Option<fn(&T) -> T>,
+    /// How many records were handed out for good, because they can't be copied.
+    gone: i64,
     ended: bool,
     committed: i64,
     /// Known when the job runs.
@@ -47,8 +52,26 @@ struct Shared<T> {
 
 impl<T> TestInput<T> {
     pub(crate) fn new() -> TestInput<T> {
-        let shared = Shared { waiting: VecDeque::new(), ended: false, committed: 0, reader: None };
+        let shared = Shared {
+            waiting: VecDeque::new(),
+            read: Vec::new(),
+            copy: None,
+            gone: 0,
+            ended: false,
+            committed: 0,
+            reader: None,
+        };
         TestInput { shared: Arc::new(Mutex::new(shared)) }
+    }
+
+    /// An input that keeps what was read, so that a job that has crashed can read it again.
+    pub(crate) fn durable() -> TestInput<T>
+    where
+        T: Clone,
+    {
+        let input = TestInput::new();
+        input.lock().copy = Some(T::clone);
+        input
     }
 
     /// Adds a record without a timestamp.
@@ -113,6 +136,31 @@ impl<T> TestInput<T> {
 }
 
 impl<T> Shared<T> {
+    /// Hands out the next record.
+    fn take(&mut self) -> Option<(T, Option<Timestamp>)> {
+        let (record, timestamp) = self.waiting.pop_front()?;
+        match self.copy {
+            Some(copy) => self.read.push((copy(&record), timestamp)),
+            None => self.gone += 1,
+        }
+        Some((record, timestamp))
+    }
+
+    /// Makes the record at position `next` the one to be read next.
+    fn go_back(&mut self, next: i64, name: &str) -> Result<()> {
+        if self.gone > next {
+            let error = Error::new(ErrorKind::Config, format!("the input `{name}` can't be read again"));
+            return Err(error.with_hint("make it with TestDriver::durable_input"));
+        }
+        let next = usize::try_from(next).unwrap_or(0);
+        while self.read.len() > next
+            && let Some(record) = self.read.pop()
+        {
+            self.waiting.push_front(record);
+        }
+        Ok(())
+    }
+
     fn wake(&self) {
         if let Some(reader) = &self.reader {
             reader.wake();
@@ -131,8 +179,12 @@ pub(crate) struct TestSource<T>(pub(crate) TestInput<T>);
 
 impl<T: Send + 'static> Source<T> for TestSource<T> {
     fn open(&mut self, context: &SourceContext) -> Result<Opened<T>> {
-        self.0.lock().reader = Some(context.waker(0));
-        let reader = TestReader { input: self.0.clone(), split: context.name().into(), next: 0 };
+        let next = context.position(context.name()).unwrap_or(0);
+        let mut shared = self.0.lock();
+        shared.reader = Some(context.waker(0));
+        shared.go_back(next, context.name())?;
+        drop(shared);
+        let reader = TestReader { input: self.0.clone(), split: context.name().into(), next };
         Ok(Opened { readers: vec![Box::new(reader)], committer: Some(Box::new(TestCommitter(self.0.clone()))) })
     }
 }
@@ -152,7 +204,7 @@ impl<T: Send> SourceReader<T> for TestReader<T> {
             if shared.waiting.front().is_none_or(|(_, timestamp)| timestamp.is_some() != has_time) {
                 break;
             }
-            let Some((record, timestamp)) = shared.waiting.pop_front() else { break };
+            let Some((record, timestamp)) = shared.take() else { break };
             batch.push_as(record, timestamp);
         }
         if batch.is_empty() {

@@ -15,7 +15,10 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::context::StreamingContext;
 use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::plan::Plan;
 use crate::runtime::build::{Build, Slot};
+use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{Control, Coordinator, Report};
 use crate::runtime::job::JobReport;
 use crate::runtime::link::guard;
@@ -60,6 +63,8 @@ pub struct SteppedJob {
     random: Random,
     /// The longest that a step may take on the virtual clock.
     step_time: Duration,
+    /// How often an epoch ends at least.
+    interval: Option<Duration>,
     trace: Trace,
     /// Present until the job has ended.
     running: Option<Running>,
@@ -90,7 +95,15 @@ struct SteppedSubtask {
 #[derive(Default)]
 struct Trace {
     names: Vec<String>,
-    steps: VecDeque<(Duration, usize, Step)>,
+    steps: VecDeque<(Duration, usize, Done)>,
+}
+
+/// What there is to be said of a step, or of what came between two.
+#[derive(Clone, Copy)]
+enum Done {
+    Step(Step),
+    /// The job crashed and went on from this epoch.
+    Crash(u64),
 }
 
 impl SteppedJob {
@@ -100,17 +113,15 @@ impl SteppedJob {
     /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
     pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
         let (plan, graph) = context.planned(job)?;
-        let control = Arc::new(Control::default());
-        let coordinator = Coordinator::new(job, control.clone());
-        let clock = VirtualClock::new();
-        let (build, reports) = Build::new(plan, graph, control.clone(), Arc::new(clock.clone()));
-        let running = Running { slots: Vec::new(), reports, coordinator, build };
+        let (control, clock) = (Arc::new(Control::default()), VirtualClock::new());
+        let running = Running::new(plan, graph, &control, &clock, None);
         let mut stepped = SteppedJob {
             job: job.to_owned(),
             control,
             clock,
             random: Random::new(seed),
             step_time: Duration::ZERO,
+            interval: None,
             trace: Trace::default(),
             running: Some(running),
             outcome: None,
@@ -123,6 +134,63 @@ impl SteppedJob {
     /// steps; by default steps take no time.
     pub fn set_step_time(&mut self, limit: Duration) {
         self.step_time = limit;
+    }
+
+    /// Lets an epoch end at least this often, with a checkpoint; by default as often as sources want to commit.
+    pub fn set_checkpoint_interval(&mut self, interval: Duration) {
+        self.interval = Some(interval);
+        if let Some(running) = &mut self.running {
+            running.coordinator.shorten_interval(interval, self.clock.monotonic());
+        }
+    }
+
+    /// Ends the job as `kill -9` would, and goes on from its last checkpoint, or from the beginning: sources are read
+    /// again from the positions of the checkpoint, operators get back what they wrote at its barrier. Returns the epoch
+    /// it goes on from, 0 for the beginning.
+    ///
+    /// # Errors
+    /// `Config` if a source can't be read again; whatever operators return when they restore.
+    pub fn crash(&mut self) -> Result<u64> {
+        self.crash_into(None)
+    }
+
+    /// As [`crash`](SteppedJob::crash), with another parallelism of all operators that have no parallelism of their
+    /// own.
+    ///
+    /// # Errors
+    /// As [`crash`](SteppedJob::crash).
+    ///
+    /// # Panics
+    /// If `parallelism` is 0.
+    pub fn crash_and_rescale(&mut self, parallelism: usize) -> Result<u64> {
+        assert!(parallelism > 0, "parallelism counts subtasks: at least 1");
+        self.crash_into(Some(parallelism))
+    }
+
+    /// The epoch that a crash would go on from.
+    pub(crate) fn checkpointed_epoch(&self) -> u64 {
+        let checkpoint = self.running.as_ref().and_then(|running| running.coordinator.checkpoint());
+        checkpoint.map_or(0, |checkpoint| checkpoint.epoch)
+    }
+
+    fn crash_into(&mut self, parallelism: Option<usize>) -> Result<u64> {
+        let Some(running) = self.running.take() else { return self.outcome().map(|_| 0) };
+        let checkpoint = running.coordinator.checkpoint();
+        let epoch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+        // Whoever is told to give up now drops what it has without another word.
+        self.control.abort();
+        let Running { slots, build, coordinator, reports } = running;
+        drop((slots, coordinator, reports));
+        let (plan, graph) = build.into_parts();
+        let plan = match parallelism {
+            Some(parallelism) => plan.rescaled(&graph, parallelism)?,
+            None => plan,
+        };
+        self.control = Arc::new(Control::default());
+        self.running = Some(Running::new(plan, graph, &self.control, &self.clock, checkpoint));
+        self.trace.crashed(self.clock.monotonic(), epoch);
+        self.open()?;
+        Ok(epoch)
     }
 
     /// The clock that the job lives by.
@@ -220,10 +288,13 @@ impl SteppedJob {
     /// Which subtask took which step when, one line per step; the last 100,000 of them.
     pub fn trace(&self) -> String {
         let mut text = String::new();
-        for (at, name, step) in &self.trace.steps {
-            let name = &self.trace.names[*name];
+        for (at, name, done) in &self.trace.steps {
+            let at = at.as_secs_f64();
             // Writing to a string does not fail.
-            let _ = writeln!(text, "{:.6} {name} {step:?}", at.as_secs_f64());
+            let _ = match done {
+                Done::Step(step) => writeln!(text, "{at:.6} {} {step:?}", self.trace.names[*name]),
+                Done::Crash(epoch) => writeln!(text, "{at:.6} crash, on from epoch {epoch}"),
+            };
         }
         text
     }
@@ -234,6 +305,9 @@ impl SteppedJob {
         let opened = guard(|| {
             running.build.all()?;
             running.slots = running.build.slots.iter_mut().map(|slot| self.trace.slot(std::mem::take(slot))).collect();
+            if let Some(interval) = self.interval {
+                running.coordinator.set_interval(interval);
+            }
             running.coordinator.begin(&mut running.build, running.slots.len(), clock.monotonic());
             Ok(())
         });
@@ -306,6 +380,18 @@ impl SteppedJob {
 }
 
 impl Running {
+    fn new(
+        plan: Plan,
+        graph: Graph,
+        control: &Arc<Control>,
+        clock: &VirtualClock,
+        restored: Option<Arc<Checkpoint>>,
+    ) -> Running {
+        let coordinator = Coordinator::new(&plan.job, control.clone());
+        let (build, reports) = Build::new(plan, graph, control.clone(), Arc::new(clock.clone()));
+        Running { slots: Vec::new(), build: build.checkpointed(restored), coordinator, reports }
+    }
+
     /// One step of one subtask. False if there is none that is awake.
     fn step(&mut self, random: &mut Random, trace: &mut Trace, now: Duration) -> Result<bool> {
         let awake = self.awake(now);
@@ -384,7 +470,11 @@ impl Trace {
         if self.steps.len() == TRACE_MAX {
             self.steps.pop_front();
         }
-        self.steps.push_back((at, name, step));
+        self.steps.push_back((at, name, Done::Step(step)));
+    }
+
+    fn crashed(&mut self, at: Duration, epoch: u64) {
+        self.steps.push_back((at, 0, Done::Crash(epoch)));
     }
 }
 
