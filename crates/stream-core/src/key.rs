@@ -29,6 +29,14 @@ const MULTIPLIERS: [u64; 2] = [0x9E37_79B9_7F4A_7C15, 0x6A09_E667_F3BC_C909];
 /// assert_eq!(7_u8.key_hash(), 7_i64.key_hash());
 /// assert_eq!("ada".key_hash(), String::from("ada").key_hash());
 /// assert_ne!(("ab", "c").key_hash(), ("a", "bc").key_hash());
+///
+/// #[derive(Clone, PartialEq, Eq, KeyHash, serde::Serialize, serde::Deserialize)]
+/// struct Place {
+///     country: String,
+///     zip: u32,
+/// }
+/// let berlin = Place { country: "DE".into(), zip: 10115 };
+/// assert_eq!(berlin.key_hash(), ("DE", 10115).key_hash());
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a key: it has no stable hash",

@@ -75,3 +75,4 @@ pub use stream::{DataSink, DataStream};
 pub use time::Timestamp;
 
 pub use stream_conf::Configuration;
+pub use stream_macros::KeyHash;

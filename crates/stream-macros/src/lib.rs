@@ -1,6 +1,7 @@
-//! `#[derive(KafkaSchema)]`: how a type of yours is read from Kafka records and written to them.
+//! `#[derive(KafkaSchema)]`: how a type of yours is read from Kafka records and written to them;
+//! `#[derive(KeyHash)]`: how it is a key.
 //!
-//! Use it as `stream_kafka::KafkaSchema`; there are a runnable example and the rules for every format. This crate
+//! Use the first as `stream_kafka::KafkaSchema`; there are a runnable example and the rules for every format. This crate
 //! depends on none of ours: what it generates names `::stream_kafka`, or what `#[kafka(crate = "path")]` says.
 //!
 //! From input to output: `items` reads the attributes, `container` and `field` give them a meaning, `check`
@@ -11,6 +12,7 @@ mod container;
 mod field;
 mod generate;
 mod items;
+mod key_hash;
 mod mistakes;
 mod rename;
 mod schema;
@@ -60,4 +62,20 @@ pub fn kafka_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     let generated = schema::Schema::of(&input).map(|schema| generate::implementations(&schema));
     generated.unwrap_or_else(syn::Error::into_compile_error).into()
+}
+
+/// Implements `KeyHash`, so that a stream can be keyed by the type: the hashes of its fields in their order, for an enum
+/// the name of the variant before them.
+///
+/// What is part of a key's hash is part of every checkpoint: fields that are added, removed or put in another order give
+/// other hashes, and so do variants with another name. Types and names of fields may change.
+///
+/// `#[key_hash(crate = "path")]` says where stream-core is, if not at `::stream_core`.
+///
+/// # Errors
+/// A field whose type has no stable hash (floating point numbers, maps) does not compile.
+#[proc_macro_derive(KeyHash, attributes(key_hash))]
+pub fn key_hash(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    key_hash::implementation(&input).unwrap_or_else(syn::Error::into_compile_error).into()
 }

@@ -1,0 +1,9 @@
+use stream_macros::KeyHash;
+
+#[derive(KeyHash)]
+union Bits {
+    float: f32,
+    int: u32,
+}
+
+fn main() {}
