@@ -11,6 +11,7 @@ use stream_core::{
 };
 
 use crate::client::producer::ProducerHandle;
+use crate::client::rights::{Resource, Right};
 use crate::dev;
 use crate::keys::{Codec, EngineSettings, PartitionerChoice, Role, Semantic};
 use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
@@ -298,9 +299,13 @@ where
             return Err(Error::internal("a sink with mistakes in its settings was checked"));
         };
         let producer = ProducerHandle::new("check", &description.client, CHECK_CAPACITY, true)?;
-        let limit = Limit { time: limit, key: "max.block.ms" };
         let (topic, brokers) = (description.topic, &description.brokers);
-        let partitions = writer::find_partitions(&producer, topic, brokers, limit, &|| false)?;
+        let patience = Limit { time: limit, key: "max.block.ms" };
+        let partitions = writer::find_partitions(&producer, topic, brokers, patience, &|| false)?;
+        let written = Resource::Topic(topic.as_str());
+        if producer.may(Right::Write, written, limit) == Some(false) {
+            return Err(producer.account().denied(Right::Write, written));
+        }
         Ok(format!("{} partitions to write to", partitions.len()))
     }
 
