@@ -13,13 +13,22 @@ use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
 /// A whole answer has to come within this time, of which the job itself may ask for three seconds.
 const SOON: Duration = Duration::from_secs(10);
 
+/// How users say who they are, as Java's clients call it, and the module that does it.
+const PLAIN: (&str, &str) = ("PLAIN", "plain.PlainLoginModule");
+const SCRAM: (&str, &str) = ("SCRAM-SHA-512", "scram.ScramLoginModule");
+
 /// An `application.yml` as people write it for Java's clients.
-fn application_yml(name: &str, kafka: &KafkaFixture, user: &str, password: &str, topics: [&str; 2]) -> PathBuf {
+fn application_yml(
+    name: &str,
+    kafka: &KafkaFixture,
+    (mechanism, module): (&str, &str),
+    (user, password): (&str, &str),
+    topics: [&str; 2],
+) -> PathBuf {
     let (servers, group, [from, to]) = (kafka.bootstrap(), kafka.group(), topics);
-    let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
     let login = format!(
-        "  bootstrap.servers: {servers}\n  security.protocol: SASL_PLAINTEXT\n  sasl.mechanism: PLAIN\n  \
-         sasl.jaas.config: '{module} required username=\"{user}\" password=\"{password}\";'\n"
+        "  bootstrap.servers: {servers}\n  security.protocol: SASL_PLAINTEXT\n  sasl.mechanism: {mechanism}\n  \
+         sasl.jaas.config: 'org.apache.kafka.common.security.{module} required username=\"{user}\" password=\"{password}\";'\n"
     );
     let text = format!(
         "kafka.source:\n{login}  topic: {from}\n  group.id: {group}\n  auto.offset.reset: earliest\n  \
@@ -51,7 +60,7 @@ fn validate_names_every_missing_right_and_what_gives_it() {
     let cluster = KafkaCluster::start_secured("rights");
     let kafka = KafkaFixture::on_secured(&cluster, "rights");
     let (from, to, group) = (kafka.topic("users", 2), kafka.topic("csv", 2), kafka.group());
-    let file = application_yml("rights", &kafka, "alice", "alice-secret", [&from, &to]);
+    let file = application_yml("rights", &kafka, PLAIN, ("alice", "alice-secret"), [&from, &to]);
     let missing = |text: &str, may_not: &str, option: &str| {
         let said =
             format!("error[config]: user `alice` may not {may_not}\n   = help: an administrator can give the right");
@@ -97,14 +106,25 @@ fn validate_names_every_missing_right_and_what_gives_it() {
     let (code, text) = validate(&file);
     assert_eq!(code, Some(0), "{text}");
 
-    // A wrong password is found at both ends, without waiting for the limit, and is not shown.
-    let file = application_yml("wrong-password", &kafka, "alice", "hunter2", [&from, &to]);
+    let file = application_yml("scram", &kafka, SCRAM, ("alice", "alice-secret"), [&from, &to]);
     let (code, text) = validate(&file);
-    assert_eq!(code, Some(2), "{text}");
-    let refused = format!("broker {} refused user `alice`: ", kafka.bootstrap());
-    assert_eq!(text.matches(&refused).count(), 2, "{text}");
-    assert!(text.contains("Invalid username or password") && text.contains("sasl.jaas.config"), "{text}");
-    assert!(!text.contains("hunter2"), "{text}");
+    assert_eq!(code, Some(0), "{text}");
+
+    // A wrong password is found at both ends, without waiting for the limit, and is not shown.
+    for mechanism in [PLAIN, SCRAM] {
+        let file = application_yml("wrong-password", &kafka, mechanism, ("alice", "hunter2"), [&from, &to]);
+        let (code, text) = validate(&file);
+        assert_eq!(code, Some(2), "{text}");
+        let refused = format!("broker {} refused user `alice`: ", kafka.bootstrap());
+        assert_eq!(text.matches(&refused).count(), 2, "{text}");
+        assert!(text.contains("uthentication failed") && text.contains("sasl.jaas.config"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+        // Nor does a job wait for it.
+        let line = ["--conf", &file.to_string_lossy()];
+        let (code, text) = Program::start_with("user_csv", &line, &[]).end(SOON);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(&refused), "{text}");
+    }
 }
 
 #[test]
@@ -112,7 +132,7 @@ fn a_job_runs_with_its_rights_and_fails_without_them() {
     let cluster = KafkaCluster::start_secured("losing");
     let kafka = KafkaFixture::on_secured(&cluster, "losing");
     let (from, to, group) = (kafka.topic("users", 2), kafka.topic("csv", 2), kafka.group());
-    let file = application_yml("losing", &kafka, "bob", "bob-secret", [&from, &to]);
+    let file = application_yml("losing", &kafka, SCRAM, ("bob", "bob-secret"), [&from, &to]);
     let start = || Program::start_with("user_csv", &["--conf", &file.to_string_lossy()], &[]);
     let written = || kafka.counts(&to).iter().sum::<i64>();
 
@@ -121,9 +141,17 @@ fn a_job_runs_with_its_rights_and_fails_without_them() {
     assert_eq!(code, Some(2), "{text}");
     assert!(text.contains(&format!("user `bob` may not write to topic `{to}`")), "{text}");
 
+    // It may look at the sink's topic and write to none: the producer is not even let in.
     cluster.allow("bob", &["--consumer", "--topic", &from, "--group", &group]);
+    cluster.allow("bob", &["--operation", "Describe", "--topic", &to]);
+    fill_users(&kafka, &from, 10);
+    let (code, text) = start().end(LIMIT);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("Write on the topic"), "{text}");
+    assert_eq!(written(), 0);
+
     cluster.allow("bob", &["--producer", "--topic", &to]);
-    fill_users(&kafka, &from, 1_000);
+    fill_users(&kafka, &from, 990);
     let job = start();
     wait_until("all users are written", LIMIT, || written() == 1_000);
     wait_until("their positions are stored", LIMIT, || kafka.lag(&group, &from).iter().sum::<i64>() == 0);
