@@ -110,6 +110,14 @@ fn validate_names_every_missing_right_and_what_gives_it() {
     let (code, text) = validate(&file);
     assert_eq!(code, Some(0), "{text}");
 
+    // A place for bad records has to be written to, as well.
+    let (dead, line) = (kafka.topic("dead", 1), file.to_string_lossy().into_owned());
+    let line = ["validate", "--connect", "--timeout", "3s", "--conf", &line];
+    let policy = format!("kafka.source.on_bad_record=dead_letter({dead})");
+    let (code, text) = Program::start_with("user_csv", &line, &[policy]).end(LIMIT);
+    assert_eq!(code, Some(2), "{text}");
+    missing(&text, &format!("write to topic `{dead}`"), &format!("--operation Write --topic {dead}"));
+
     // A wrong password is found at both ends, without waiting for the limit, and is not shown.
     for mechanism in [PLAIN, SCRAM] {
         let file = application_yml("wrong-password", &kafka, mechanism, ("alice", "hunter2"), [&from, &to]);
@@ -161,7 +169,8 @@ fn a_job_runs_with_its_rights_and_fails_without_them() {
     fill_users(&kafka, &from, 1_000);
     let (code, text) = job.end(LIMIT);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains(&format!("was not delivered: user `bob` may not write to topic `{to}`")), "{text}");
+    // Whichever comes first: a record is not delivered, or the next one is not even taken.
+    assert!(text.contains(&format!("user `bob` may not write to topic `{to}`")), "{text}");
     assert!(kafka.lag(&group, &from).iter().sum::<i64>() > 0, "what was not written is not committed");
 
     // It goes on where it was, and loses the right to read.
