@@ -1,11 +1,14 @@
 //! The example `user_csv` as a person runs it: a million users through a real Kafka, undisturbed at
-//! parallelism 1 to 3, and once killed in the middle.
+//! parallelism 1 to 3, once killed in the middle, and once told twice to stop.
+
+mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use common::{Program, example};
+use stream_core::clock::{Clock, SystemClock};
 use stream_kafka::{KafkaRecord, ProducerRecord};
 use stream_testkit::{KafkaFixture, wait_until};
 
@@ -21,23 +24,26 @@ fn fill_users(kafka: &KafkaFixture, topic: &str, users: u64) {
     });
 }
 
+fn settings(kafka: &KafkaFixture, source: &str, sink: &str, parallelism: u64) -> Vec<String> {
+    let (servers, group) = (kafka.bootstrap(), kafka.group());
+    vec![
+        format!("kafka.source.bootstrap.servers={servers}"),
+        format!("kafka.source.topic={source}"),
+        format!("kafka.source.group.id={group}"),
+        "kafka.source.auto.offset.reset=earliest".to_owned(),
+        "kafka.source.auto.commit.interval.ms=500".to_owned(),
+        format!("kafka.sink.bootstrap.servers={servers}"),
+        format!("kafka.sink.topic={sink}"),
+        format!("parallelism.default={parallelism}"),
+    ]
+}
+
 struct Job(Child);
 
 impl Job {
     fn start(kafka: &KafkaFixture, source: &str, sink: &str, parallelism: u64) -> Job {
-        let (servers, group) = (kafka.bootstrap(), kafka.group());
-        let settings = [
-            format!("kafka.source.bootstrap.servers={servers}"),
-            format!("kafka.source.topic={source}"),
-            format!("kafka.source.group.id={group}"),
-            "kafka.source.auto.offset.reset=earliest".to_owned(),
-            "kafka.source.auto.commit.interval.ms=500".to_owned(),
-            format!("kafka.sink.bootstrap.servers={servers}"),
-            format!("kafka.sink.topic={sink}"),
-            format!("parallelism.default={parallelism}"),
-        ];
         let mut command = Command::new(example("user_csv"));
-        for setting in &settings {
+        for setting in &settings(kafka, source, sink, parallelism) {
             command.args(["--set", setting]);
         }
         Job(command.stderr(Stdio::inherit()).spawn().expect("the example is built with the tests"))
@@ -58,12 +64,6 @@ impl Job {
         self.signal("-KILL");
         self.0.wait().expect("wait");
     }
-}
-
-/// Examples are built beside the tests.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    test.ancestors().nth(2).expect("target/<profile>").join("examples").join(name)
 }
 
 fn total(counts: &[i64]) -> i64 {
@@ -136,6 +136,40 @@ fn killed_in_the_middle_nothing_is_lost() {
 
     let job = Job::start(&kafka, &source, &sink, 3);
     wait_until("the restarted job has caught up", LIMIT, || total(&kafka.lag(&kafka.group(), &source)) == 0);
+    assert!(job.stop(), "exit code 0 on TERM");
+    let ids: BTreeSet<u64> = kafka.read(&sink).iter().map(|record| parse(record).1).collect();
+    assert_eq!(ids.len() as u64, users, "no user is lost");
+}
+
+/// The first signal drains, which takes long at a sink that is slow; the second one ends the job at once.
+#[test]
+fn told_twice_to_stop_under_load_it_ends_at_once_and_nothing_is_lost() {
+    let users = 200_000;
+    let kafka = KafkaFixture::new("user-csv-twice");
+    let (source, sink) = (kafka.topic("users", 4), kafka.topic("csv", 4));
+    fill_users(&kafka, &source, users);
+    let lag = || total(&kafka.lag(&kafka.group(), &source));
+
+    // Few records per request, and one request at a time.
+    let mut slowly = settings(&kafka, &source, &sink, 2);
+    slowly.extend(["batch.size=300", "max.in.flight.requests.per.connection=1"].map(|s| format!("kafka.sink.{s}")));
+    let job = Program::start("user_csv", &slowly);
+    wait_until("the job has written something", LIMIT, || total(&kafka.counts(&sink)) > 5_000);
+    job.terminate();
+    assert!(job.line_with("stopping: draining", Duration::from_secs(5)).is_some());
+    let clock = SystemClock::new();
+    job.terminate();
+    let (code, text) = job.end(LIMIT);
+    let took = clock.monotonic();
+    assert!(took < Duration::from_secs(4), "at once, not after {took:?}: {text}");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("cutting off") && text.contains("read again by the next run"), "{text}");
+    let (left, written) = (lag(), total(&kafka.counts(&sink)));
+    assert!(left > 0, "it had drained before the second signal: nothing is shown");
+    assert!(written >= 200_000 - left, "committed {} users, but only {written} are written", 200_000 - left);
+
+    let job = Job::start(&kafka, &source, &sink, 2);
+    wait_until("the restarted job has caught up", LIMIT, || lag() == 0);
     assert!(job.stop(), "exit code 0 on TERM");
     let ids: BTreeSet<u64> = kafka.read(&sink).iter().map(|record| parse(record).1).collect();
     assert_eq!(ids.len() as u64, users, "no user is lost");

@@ -20,9 +20,9 @@
 //!
 //! | exit code | meaning |
 //! | --- | --- |
-//! | 0 | the job ended well, or was stopped well |
-//! | 1 | the job failed |
-//! | 2 | the configuration or the command line is wrong |
+//! | 0 | the job ended well, or was stopped well, also before it had read anything |
+//! | 1 | the job failed, or was cut off |
+//! | 2 | the configuration or the command line is wrong, or a topic, a right or the user is missing at the brokers |
 //! | 3 | another instance has taken over: don't restart this one |
 
 mod arguments;

@@ -1,6 +1,5 @@
-//! Logs: to standard error, as text or JSON, in UTC; colour only on a terminal. Warnings are counted.
+//! Logs: to standard error, as text or JSON, in UTC; colour only on a terminal and where NO_COLOR does not forbid it. Warnings are counted.
 
-use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stream_core::{Error, ErrorKind, Result};
@@ -45,7 +44,7 @@ pub(crate) fn init(options: &Options) -> Result<()> {
     // A program that has set its own subscriber keeps it.
     let _ = match options.log_format {
         LogFormat::Text => {
-            let lines = lines.with_target(false).with_ansi(std::io::stderr().is_terminal());
+            let lines = lines.with_target(false).with_ansi(crate::report::is_coloured());
             registry.with(lines.with_filter(filter)).try_init()
         }
         LogFormat::Json => registry.with(lines.json().with_filter(filter)).try_init(),

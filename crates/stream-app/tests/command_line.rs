@@ -188,3 +188,45 @@ fn the_grace_time_is_kept() {
     });
     assert_eq!(waiting, Ok(Some(1)), "ends by itself, with exit code 1");
 }
+
+/// A mistake in a file, as the program reports it in this environment.
+fn mistake(environment: &[(&str, &str)]) -> String {
+    let mut job = squares();
+    job.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env("TERM", "xterm");
+    job.envs(environment.iter().copied()).args(["--set", "app.count=many"]);
+    let output = job.output().expect("the example is built");
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).expect("UTF-8")
+}
+
+#[test]
+fn a_pipe_gets_no_colours_unless_it_wants_them() {
+    let plain = mistake(&[]);
+    assert!(plain.starts_with("error[config]: `many` is not"), "{plain}");
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let coloured = mistake(&[("CLICOLOR_FORCE", "1")]);
+    assert!(coloured.contains("\u{1b}[31merror[config]\u{1b}[0m"), "{coloured:?}");
+    assert_eq!(anstream::adapter::strip_str(&coloured).to_string(), plain);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_terminal_gets_colours_unless_no_color_is_set() {
+    // `script` runs a program on a terminal of its own.
+    let on_a_terminal = |no_color: bool| {
+        let program = squares().get_program().to_string_lossy().into_owned();
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("'{program}' --set app.count=many"), "/dev/null"]);
+        script.env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE").env("TERM", "xterm").stdin(Stdio::null());
+        if no_color {
+            script.env("NO_COLOR", "1");
+        }
+        let output = script.output().expect("script, of util-linux, is on every Linux");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let coloured = on_a_terminal(false);
+    assert!(coloured.contains("\u{1b}[31merror[config]\u{1b}[0m"), "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[32mhelp:\u{1b}[0m"), "{coloured:?}");
+    let plain = on_a_terminal(true);
+    assert!(plain.contains("error[config]: `many` is not") && !plain.contains('\u{1b}'), "{plain:?}");
+}

@@ -6,6 +6,8 @@
 pub mod bids;
 pub mod copy;
 pub mod dispatch;
+mod measure;
 #[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
 pub mod raw;
+pub mod schemas;
 pub mod usage;

@@ -99,18 +99,20 @@ const SECRET_WORDS: [&str; 6] = ["pem", "token", "tokens", "pwd", "pw", "pass"];
 const SECRET_NEARLY: [&str; 5] = ["password", "passphrase", "secret", "credential", "credentials"];
 
 /// Neighbouring words that make a key secret.
-const SECRET_PAIRS: [[&str; 2]; 5] = [
+const SECRET_PAIRS: [[&str; 2]; 6] = [
     ["oauthbearer", "config"],
     // PEM text of the private key, for a Java client.
     ["keystore", "key"],
     ["private", "key"],
     ["api", "key"],
     ["access", "key"],
+    // `user:password` of a schema registry.
+    ["user", "info"],
 ];
 
 /// Whether the value of `key` has to be masked, judged by the key's words: password, secret, PEM
-/// text, token, credential, JAAS, passphrase, private and API keys, `sasl.oauthbearer.config`; the
-/// long ones also with one letter wrong.
+/// text, token, credential, JAAS, passphrase, private and API keys, `user.info`,
+/// `sasl.oauthbearer.config`; the long ones also with one letter wrong.
 ///
 /// Every part of the key counts, so everything below a section `credentials` is secret too. A
 /// public value that is masked is a nuisance, a secret that is shown is an accident.
@@ -132,6 +134,8 @@ pub fn is_secret_key(key: &str) -> bool {
             let nearly = |secret: &&str| strsim::osa_distance(word, secret) <= 1;
             SECRET_NEARLY.iter().any(nearly)
         })
+        // librdkafka's name for the text of a private key; `ssl.key.location` is none.
+        || lower.ends_with("ssl_key")
         || words.windows(2).any(|pair| SECRET_PAIRS.iter().any(|[a, b]| pair[0] == *a && pair[1] == *b))
 }
 
@@ -193,10 +197,14 @@ mod tests {
             "credentials.json",
             "sasl.pasword",
             "sasl.passwrod",
+            "schema.registry.basic.auth.user.info",
+            "kafka.source.ssl_key",
         ] {
             assert!(is_secret_key(key), "{key}");
         }
-        for key in ["topic", "tokenizer", "bootstrap.servers", "temperature", "compass", "key.serializer"] {
+        for key in
+            ["topic", "tokenizer", "bootstrap.servers", "temperature", "compass", "key.serializer", "ssl.key.location"]
+        {
             assert!(!is_secret_key(key), "{key}");
         }
     }

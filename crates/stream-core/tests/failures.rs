@@ -465,3 +465,32 @@ fn the_wrong_number_of_readers() {
        = help: Source::open has to make one reader per subtask
     ");
 }
+
+/// Waits for something outside, until the job is stopped; then it says why it gave up.
+struct Absent(ErrorKind);
+
+impl Source<u64> for Absent {
+    fn open(&mut self, context: &SourceContext) -> Result<Opened<u64>> {
+        while !context.is_stopping() {
+            stream_core::thread::Waker::new().park(std::time::Duration::from_millis(1));
+        }
+        Err(Error::new(self.0, "nobody answers"))
+    }
+}
+
+#[test]
+fn a_job_that_is_stopped_while_it_waits_to_begin_has_ended_well() {
+    let stopped = |kind| {
+        ends(move || {
+            let ctx = context(2);
+            ctx.source("absent", Absent(kind)).for_each(|_| {});
+            let job = ctx.start("waiting").expect("a good plan");
+            job.stop();
+            job.wait()
+        })
+    };
+    assert_eq!(stopped(ErrorKind::Unavailable).expect("nothing was read").epochs, 0);
+    // Anything else would have ended it without being stopped.
+    let error = stopped(ErrorKind::Config).expect_err("wrong settings");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Config, "nobody answers"));
+}

@@ -1,6 +1,5 @@
 //! Topics from code: for examples, tests and tools. Jobs never create or delete topics by themselves.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -8,11 +7,13 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use stream_core::clock::{Clock, SystemClock};
-use stream_core::{Error, ErrorKind, Result};
+use stream_core::{Configuration, Error, ErrorKind, Result};
 
 use crate::client::consumer::{ConsumerHandle, TopicPartition};
 use crate::client::{ClientError, client_error};
+use crate::keys::{self, Role};
 use crate::record::Topic;
+use crate::settings::{Chosen, Settings};
 
 /// How long an answer may take.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -37,13 +38,27 @@ impl Admin {
     /// # Errors
     /// `Config` if the client can't be created.
     pub fn in_group(bootstrap_servers: &str, group: &str) -> Result<Admin> {
+        Admin::with_properties([("bootstrap.servers", bootstrap_servers), ("group.id", group)])
+    }
+
+    /// With properties as a source takes them, such as those of a cluster that asks for a user.
+    ///
+    /// # Errors
+    /// `Config` if a property is wrong or the client can't be created.
+    pub fn with_properties<K, V>(properties: impl IntoIterator<Item = (K, V)>) -> Result<Admin>
+    where
+        K: Into<String>,
+        V: Into<String>,
+    {
+        let properties = properties.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let chosen = Chosen { alias: None, properties };
+        let mut settings = Settings::read(&Configuration::empty(), Role::Source, &chosen)?.translation.client;
+        settings.entry("group.id".to_owned()).or_insert_with(|| "stream-rs-admin".to_owned());
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", bootstrap_servers);
+        for (key, value) in settings.iter().filter(|(key, _)| keys::is_property_of(Role::Sink, key)) {
+            config.set(key, value);
+        }
         let client = config.create().map_err(|e| client_error("can't create an admin client", &e))?;
-        let settings = BTreeMap::from([
-            ("bootstrap.servers".to_owned(), bootstrap_servers.to_owned()),
-            ("group.id".to_owned(), group.to_owned()),
-        ]);
         Ok(Admin { client, consumer: ConsumerHandle::new(&settings)? })
     }
 

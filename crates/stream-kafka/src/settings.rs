@@ -4,7 +4,7 @@
 //! reported at once, each with the place where it was written.
 
 use stream_conf::{Problem, Section};
-use stream_core::{Error, ErrorKind, Result, StreamingContext};
+use stream_core::{Configuration, Error, ErrorKind, Result, StreamingContext};
 
 use crate::keys::{self, KeyProblem, RawSetting, Role, Translation};
 
@@ -22,16 +22,26 @@ pub(crate) struct Settings {
     pub(crate) section: Section,
 }
 
+/// The section that holds the instances of a role.
+fn section_name(role: Role) -> &'static str {
+    match role {
+        Role::Source => "kafka.source",
+        Role::Sink => "kafka.sink",
+    }
+}
+
 impl Settings {
     /// Reads and checks the instance that the code has chosen, and adds its keys to those that the job understands.
-    pub(crate) fn read(context: &StreamingContext, role: Role, chosen: &Chosen) -> Result<Settings> {
-        let name = match role {
-            Role::Source => "kafka.source",
-            Role::Sink => "kafka.sink",
-        };
+    pub(crate) fn read_for(context: &StreamingContext, role: Role, chosen: &Chosen) -> Result<Settings> {
+        let name = section_name(role);
         let place = chosen.alias.as_ref().map_or_else(|| name.to_owned(), |alias| format!("{name}.{alias}"));
         context.add_keys(keys::catalogue::keys(role, &place));
-        let configuration = context.configuration();
+        Settings::read(context.configuration(), role, chosen)
+    }
+
+    /// Reads and checks the instance that the code has chosen.
+    pub(crate) fn read(configuration: &Configuration, role: Role, chosen: &Chosen) -> Result<Settings> {
+        let name = section_name(role);
         let root = configuration.section(name);
         let section = select(&root, name, chosen)?;
         let aliases = aliases(&root);

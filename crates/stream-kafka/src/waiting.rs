@@ -6,7 +6,7 @@ use crate::client::{ClientError, ErrorCode};
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result};
 
-use crate::client::client_error;
+use crate::client::rights::{Account, Right};
 
 /// How long the first try may take; each further one may take twice as long. Short at first, so that there is something
 /// to say soon.
@@ -28,18 +28,37 @@ pub(crate) struct Limit {
     pub(crate) key: &'static str,
 }
 
+/// What is asked, of whom, and what that needs.
+pub(crate) struct Question<'a> {
+    /// What fails if it is not answered.
+    pub(crate) what: &'a str,
+    pub(crate) brokers: &'a str,
+    pub(crate) account: &'a Account,
+    pub(crate) right: Right,
+    pub(crate) topic: &'a str,
+}
+
+/// What the client handle knows about its connection.
+pub(crate) struct Signs<'a> {
+    /// Why a broker could not be reached.
+    pub(crate) trouble: &'a dyn Fn() -> Option<String>,
+    /// Whether a broker has not let the user in.
+    pub(crate) refused: &'a dyn Fn() -> bool,
+}
+
 /// Repeats `probe` until it succeeds, for at most `limit`; says within 2 s what it is waiting for.
 ///
 /// # Errors
-/// `Unavailable` when the limit is over or the job is stopped; at once, whatever can't pass by itself.
+/// `Unavailable` when the limit is over or the job is stopped; at once, whatever can't pass by itself, such as a
+/// wrong password or a missing right.
 pub(crate) fn wait_for<R>(
-    what: &str,
-    brokers: &str,
+    question: &Question<'_>,
     limit: Limit,
     stopping: &dyn Fn() -> bool,
-    trouble: &dyn Fn() -> Option<String>,
+    signs: &Signs<'_>,
     mut probe: impl FnMut(Duration) -> Result<R, ClientError>,
 ) -> Result<R> {
+    let Question { what, brokers, account, right, topic } = *question;
     let clock = SystemClock::new();
     let (mut tries, mut next_word, mut reason) = (0u32, Duration::ZERO, None);
     let mut patience_of_try = FIRST_TRY;
@@ -55,11 +74,14 @@ pub(crate) fn wait_for<R>(
         };
         tries += 1;
         patience_of_try = (patience_of_try * 2).min(LONGEST_TRY);
-        let failure = client_error(what, &error);
+        let failure = account.explain(what, &error, right, topic);
         if failure.kind() != ErrorKind::Unavailable {
             return Err(failure);
         }
-        reason = trouble().or(reason);
+        reason = (signs.trouble)().or(reason);
+        if (signs.refused)() {
+            return Err(account.refused(what, reason.as_deref().unwrap_or("it gave no reason")));
+        }
         let why = reason.clone().unwrap_or_else(|| match error.rdkafka_error_code() {
             Some(ErrorCode::OperationTimedOut) | None => "no answer yet".to_owned(),
             Some(code) => code.to_string(),

@@ -18,6 +18,8 @@ const HOW: &str = "run the tests by `cargo xtask test`, which starts a real Kafk
 /// Methods panic with what went wrong: a test can do nothing better.
 pub struct KafkaFixture {
     bootstrap: String,
+    /// What it takes to be let in, beside the address.
+    security: Vec<(String, String)>,
     admin: Admin,
     prefix: String,
     /// To be deleted at the end.
@@ -42,12 +44,24 @@ impl KafkaFixture {
     /// Uses a broker of this test alone, which takes its topics with it when it goes.
     #[track_caller]
     pub fn on(bootstrap: &str, test: &str) -> KafkaFixture {
+        KafkaFixture::with(bootstrap, Vec::new(), test)
+    }
+
+    /// Uses a broker with users and rights, as its `admin`.
+    #[track_caller]
+    pub fn on_secured(cluster: &KafkaCluster, test: &str) -> KafkaFixture {
+        KafkaFixture::with(cluster.bootstrap(), KafkaCluster::login("admin", "admin-secret"), test)
+    }
+
+    #[track_caller]
+    fn with(bootstrap: &str, security: Vec<(String, String)>, test: &str) -> KafkaFixture {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let admin = Admin::new(bootstrap).unwrap_or_else(|e| fail(&e.to_string()));
+        let admin = Admin::with_properties(properties(bootstrap, &security)).unwrap_or_else(|e| fail(&e.to_string()));
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let started = SystemClock::new().wall().as_millis();
         let prefix = format!("{test}-{}-{started}-{number}", std::process::id());
-        KafkaFixture { bootstrap: bootstrap.to_owned(), admin, prefix, topics: Mutex::default(), shared: false }
+        let (bootstrap, topics) = (bootstrap.to_owned(), Mutex::default());
+        KafkaFixture { bootstrap, security, admin, prefix, topics, shared: false }
     }
 
     /// The broker's address.
@@ -74,9 +88,10 @@ impl KafkaFixture {
     pub fn fill(&self, topic: &str, count: u64, record: impl FnMut(u64, &mut ProducerRecord) + Clone + Send + 'static) {
         let ctx = StreamingContext::new(Configuration::empty());
         let mut record = record;
-        KafkaSink::new(&ctx)
-            .property("bootstrap.servers", &self.bootstrap)
-            .property("topic", topic)
+        let sink = KafkaSink::new(&ctx).property("topic", topic);
+        self.properties()
+            .into_iter()
+            .fold(sink, |sink, (key, value)| sink.property(key, value))
             .serializer(|_: &u64| Vec::new())
             .with(move |i: &u64, out: &mut ProducerRecord| record(*i, out))
             .sink(ctx.generate(count, |i| i));
@@ -87,9 +102,11 @@ impl KafkaFixture {
     #[track_caller]
     pub fn read(&self, topic: &str) -> Vec<KafkaRecord<String>> {
         let ctx = StreamingContext::new(Configuration::empty());
-        let records = KafkaSource::<String>::new(&ctx)
-            .property("bootstrap.servers", &self.bootstrap)
-            .property("topic", topic)
+        let source = KafkaSource::<String>::new(&ctx).property("topic", topic);
+        let records = self
+            .properties()
+            .into_iter()
+            .fold(source, |source, (key, value)| source.property(key, value))
             .starting_offsets(OffsetsInitializer::Earliest)
             .bounded()
             .stream()
@@ -108,10 +125,16 @@ impl KafkaFixture {
     /// How far a group is behind the end of each partition; a partition without a position counts in full.
     #[track_caller]
     pub fn lag(&self, group: &str, topic: &str) -> Vec<i64> {
-        let admin = Admin::in_group(&self.bootstrap, group).unwrap_or_else(|e| fail(&e.to_string()));
+        let group = ("group.id".to_owned(), group.to_owned());
+        let admin = Admin::with_properties(self.properties().into_iter().chain([group]));
+        let admin = admin.unwrap_or_else(|e| fail(&e.to_string()));
         let ends = admin.offsets(topic).unwrap_or_else(|e| fail(&e.to_string()));
         let committed = admin.committed(topic).unwrap_or_else(|e| fail(&e.to_string()));
         ends.into_iter().zip(committed).map(|((first, end), at)| end - at.unwrap_or(first)).collect()
+    }
+
+    fn properties(&self) -> Vec<(String, String)> {
+        properties(&self.bootstrap, &self.security)
     }
 
     /// Makes room for another topic under an old name.
@@ -119,6 +142,11 @@ impl KafkaFixture {
         self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|t| t != topic);
         self.admin.delete_topic(topic).unwrap_or_else(|e| fail(&e.to_string()));
     }
+}
+
+fn properties(bootstrap: &str, security: &[(String, String)]) -> Vec<(String, String)> {
+    let address = ("bootstrap.servers".to_owned(), bootstrap.to_owned());
+    security.iter().cloned().chain([address]).collect()
 }
 
 impl Drop for KafkaFixture {
@@ -149,6 +177,21 @@ impl KafkaCluster {
     /// If it can't be started; the message says why.
     #[track_caller]
     pub fn start_new(test: &str) -> KafkaCluster {
+        KafkaCluster::start_with(test, &[])
+    }
+
+    /// Starts one broker that asks for a user and checks rights: `admin` may do everything, `alice` and `bob` what
+    /// [`KafkaCluster::allow`] allows. The password of NAME is `NAME-secret`, by PLAIN or SCRAM-SHA-512.
+    ///
+    /// # Panics
+    /// If it can't be started; the message says why.
+    #[track_caller]
+    pub fn start_secured(test: &str) -> KafkaCluster {
+        KafkaCluster::start_with(test, &["--acls"])
+    }
+
+    #[track_caller]
+    fn start_with(test: &str, options: &[&str]) -> KafkaCluster {
         let xtask = PathBuf::from(std::env::var_os("STREAM_TEST_XTASK").unwrap_or_else(|| fail(HOW)));
         let mut failure = String::new();
         // A free port can be taken by somebody else before the broker has it: then another one will do.
@@ -156,7 +199,7 @@ impl KafkaCluster {
             let port = free_port();
             let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}-{attempt}", std::process::id()));
             let cluster = KafkaCluster { xtask: xtask.clone(), dir, bootstrap: format!("127.0.0.1:{port}") };
-            match cluster.xtask(&["up", "--port", &port.to_string()]) {
+            match cluster.xtask(&[&["up", "--port", &port.to_string()], options].concat()) {
                 Ok(()) => return cluster,
                 Err(error) => failure = error,
             }
@@ -167,6 +210,35 @@ impl KafkaCluster {
     /// The broker's address.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// The settings by which a user of a secured broker is let in, in the spelling of Java's clients.
+    pub fn login(user: &str, password: &str) -> Vec<(String, String)> {
+        let module = "org.apache.kafka.common.security.plain.PlainLoginModule";
+        let jaas = format!("{module} required username=\"{user}\" password=\"{password}\";");
+        [("security.protocol", "SASL_PLAINTEXT"), ("sasl.mechanism", "PLAIN"), ("sasl.jaas.config", &jaas)]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .to_vec()
+    }
+
+    /// Allows a user what the options of Kafka's `acls` tool say, such as `--operation Read --topic t`.
+    #[track_caller]
+    pub fn allow(&self, user: &str, options: &[&str]) {
+        self.acls(&["--add", "--allow-principal", &format!("User:{user}")], options);
+    }
+
+    /// Takes back what [`KafkaCluster::allow`] has given.
+    #[track_caller]
+    pub fn forbid(&self, user: &str, options: &[&str]) {
+        self.acls(&["--remove", "--force", "--allow-principal", &format!("User:{user}")], options);
+    }
+
+    #[track_caller]
+    fn acls(&self, what: &[&str], options: &[&str]) {
+        // The tool's own arguments have to stand last.
+        let dir = self.dir.to_string_lossy().into_owned();
+        let line = [&["kafka", "--dir", &dir, "tool", "acls"], what, options].concat();
+        self.call(&line).unwrap_or_else(|error| fail(&error));
     }
 
     /// Stops the broker and keeps its data.
@@ -187,10 +259,14 @@ impl KafkaCluster {
     }
 
     fn xtask(&self, arguments: &[&str]) -> Result<(), String> {
-        let output = Command::new(&self.xtask).arg("kafka").args(arguments).arg("--dir").arg(&self.dir).output();
-        match output {
+        let dir = self.dir.to_string_lossy().into_owned();
+        self.call(&[&["kafka"], arguments, &["--dir", &dir]].concat())
+    }
+
+    fn call(&self, line: &[&str]) -> Result<(), String> {
+        match Command::new(&self.xtask).args(line).output() {
             Ok(output) if output.status.success() => Ok(()),
-            Ok(output) => Err(format!("kafka {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
+            Ok(output) => Err(format!("{line:?} failed: {}", String::from_utf8_lossy(&output.stderr))),
             Err(error) => Err(format!("can't run {}: {error}", self.xtask.display())),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! DIR/cluster.json              version, cluster id, brokers and ports
+//! DIR/admin.properties          with --acls: what Kafka's tools need to be let in
 //! DIR/broker-1/server.properties
 //! DIR/broker-1/data/            the log folder
 //! DIR/broker-1/kafka.log        what the broker printed, over all its starts
@@ -21,9 +22,11 @@ use serde::{Deserialize, Serialize};
 
 use super::java::{Jars, Logging, last_lines};
 use super::probe;
-use super::settings::{Broker, lay_out, server_properties};
+use super::settings::{Broker, USERS, admin_properties, lay_out, server_properties};
 use crate::process;
 
+/// Beside `cluster.json`.
+pub(crate) const ADMIN_PROPERTIES: &str = "admin.properties";
 /// How long a cluster may take until it answers.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -33,6 +36,9 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     cluster_id: String,
     pub(crate) brokers: Vec<Broker>,
+    /// Whether clients need a user, and users need rights.
+    #[serde(default)]
+    pub(crate) acls: bool,
     #[serde(skip)]
     dir: PathBuf,
 }
@@ -52,13 +58,14 @@ impl Cluster {
     }
 
     /// Writes down a new cluster in `dir`. Nothing is started.
-    pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16) -> Result<Self> {
+    pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16, acls: bool) -> Result<Self> {
         ensure!((1..=9).contains(&count), "{count} brokers are not possible here; hint: 1 to 9");
         ensure!(port <= u16::MAX - 2 * count, "port {port} is too high for {count} brokers");
         let cluster = Self {
             version: version.to_owned(),
             cluster_id: new_cluster_id()?,
             brokers: lay_out(count, port),
+            acls,
             dir: dir.to_path_buf(),
         };
         for broker in &cluster.brokers {
@@ -68,8 +75,11 @@ impl Cluster {
         for broker in &cluster.brokers {
             let data = cluster.folder(broker).join("data");
             fs::create_dir_all(&data).with_context(|| format!("could not create {}", data.display()))?;
-            let properties = server_properties(broker, &cluster.brokers, &data);
+            let properties = server_properties(broker, &cluster.brokers, &data, acls);
             fs::write(cluster.properties(broker), properties)?;
+        }
+        if acls {
+            fs::write(dir.join(ADMIN_PROPERTIES), admin_properties())?;
         }
         fs::write(dir.join("cluster.json"), serde_json::to_string_pretty(&cluster)?)?;
         Ok(cluster)
@@ -79,6 +89,11 @@ impl Cluster {
     pub(crate) fn bootstrap(&self) -> String {
         let addresses: Vec<_> = self.brokers.iter().map(|broker| format!("127.0.0.1:{}", broker.port)).collect();
         addresses.join(",")
+    }
+
+    /// The file by which Kafka's tools are let in, where that takes one.
+    pub(crate) fn admin_properties(&self) -> Option<PathBuf> {
+        self.acls.then(|| self.dir.join(ADMIN_PROPERTIES))
     }
 
     /// The process id of `broker` while it runs.
@@ -156,11 +171,21 @@ impl Cluster {
             .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "kafka.tools.StorageTool", "format"])
             .args(["--ignore-formatted", "--cluster-id", &self.cluster_id, "--config"])
             .arg(self.properties(broker))
+            .args(self.scram_users())
             .output()
             .context("could not run Kafka's StorageTool")?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "Kafka's StorageTool failed; it said:\n{}", last_lines(&said, 12));
         Ok(())
+    }
+
+    /// PLAIN has its users in the properties, SCRAM has them in the log of the controllers.
+    fn scram_users(&self) -> Vec<String> {
+        let users = if self.acls { &USERS[..] } else { &[] };
+        let option = |(user, password): &(&str, &str)| {
+            ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={user},password={password}]")]
+        };
+        users.iter().flat_map(option).collect()
     }
 
     fn spawn(&self, jars: &Jars, broker: &Broker) -> Result<()> {
@@ -195,7 +220,7 @@ impl Cluster {
                         self.tail(broker)
                     );
                 }
-                match probe::known_brokers(broker.port) {
+                match probe::known_brokers(broker.port, self.acls.then_some(USERS[0])) {
                     Ok(known) if !quorum || wanted.iter().all(|id| known.contains(id)) => break,
                     Ok(_) => {}
                     Err(_) if !quorum && !is_free(broker.port) => break,
@@ -273,7 +298,7 @@ mod tests {
     fn a_cluster_is_found_again_as_it_was_created() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Cluster::load(dir.path()).unwrap().is_none());
-        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500).unwrap();
+        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500, false).unwrap();
         let found = Cluster::load(dir.path()).unwrap().unwrap();
         assert_eq!(found.brokers, created.brokers);
         assert_eq!(found.bootstrap(), "127.0.0.1:10500,127.0.0.1:10501");
@@ -292,7 +317,7 @@ mod tests {
     #[test]
     fn too_many_brokers_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600).is_err());
-        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600, false).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600, false).is_err());
     }
 }

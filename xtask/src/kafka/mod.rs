@@ -56,6 +56,10 @@ enum Command {
         /// The version of Apache Kafka [default: 4.3.1]
         #[arg(long, value_name = "VERSION")]
         version: Option<String>,
+        /// Clients need a user (admin, alice or bob, password NAME-secret; PLAIN or SCRAM-SHA-512 without TLS), and all
+        /// but admin need rights, given by `tool acls`
+        #[arg(long)]
+        acls: bool,
         /// Stay until Ctrl-C, then stop it again (its data stays)
         #[arg(long)]
         foreground: bool,
@@ -98,7 +102,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let dir = arguments.dir.unwrap_or_else(|| place::kafka_home().join("cluster"));
     let dir = std::path::absolute(&dir).with_context(|| format!("{} is no folder", dir.display()))?;
     match arguments.command {
-        Command::Up { brokers, port, version, foreground } => up(&dir, brokers, port, version.as_deref(), foreground),
+        Command::Up { brokers, port, version, acls, foreground } => {
+            up(&dir, &Wanted { brokers, port, version: version.as_deref(), acls }, foreground)
+        }
         Command::Down { keep } => down(&dir, keep),
         Command::Stop { broker, kill } => stop(&dir, broker, kill),
         Command::Start { broker } => start(&dir, broker),
@@ -106,7 +112,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
         Command::Tool { name, arguments } => {
             let cluster = existing(&dir)?;
             let jars = jars(&cluster.version)?;
-            tool::run(&jars, &cluster.bootstrap(), &name, &arguments)
+            let admin = cluster.admin_properties();
+            tool::run(&jars, &cluster.bootstrap(), admin.as_deref(), &name, &arguments)
         }
     }
 }
@@ -119,17 +126,32 @@ pub(crate) fn jars(version: &str) -> Result<Jars> {
     Ok(jars)
 }
 
-fn up(dir: &Path, count: Option<u16>, port: Option<u16>, version: Option<&str>, foreground: bool) -> Result<u8> {
+/// What `up` was asked for.
+struct Wanted<'a> {
+    brokers: Option<u16>,
+    port: Option<u16>,
+    version: Option<&'a str>,
+    acls: bool,
+}
+
+impl Wanted<'_> {
+    /// Whether a cluster that is there will do.
+    fn accepts(&self, cluster: &Cluster) -> bool {
+        self.brokers.is_none_or(|count| usize::from(count) == cluster.brokers.len())
+            && self.port.is_none_or(|port| port == cluster.brokers[0].port)
+            && self.version.is_none_or(|version| version == cluster.version)
+            && (!self.acls || cluster.acls)
+    }
+}
+
+fn up(dir: &Path, wanted: &Wanted<'_>, foreground: bool) -> Result<u8> {
     if foreground {
         process::catch_interrupts()?;
     }
     let lock = lock(dir)?;
     let cluster = match Cluster::load(dir)? {
         Some(cluster) => {
-            let same = count.is_none_or(|count| usize::from(count) == cluster.brokers.len())
-                && port.is_none_or(|port| port == cluster.brokers[0].port)
-                && version.is_none_or(|version| version == cluster.version);
-            if !same {
+            if !wanted.accepts(&cluster) {
                 bail!(
                     "there is another cluster already: {}; hint: `cargo xtask kafka down` removes it",
                     describe(&cluster)
@@ -142,9 +164,10 @@ fn up(dir: &Path, count: Option<u16>, port: Option<u16>, version: Option<&str>, 
             cluster
         }
         None => {
-            let version = version.unwrap_or(DEFAULT_VERSION);
+            let version = wanted.version.unwrap_or(DEFAULT_VERSION);
             jars(version)?;
-            Cluster::create(dir, version, count.unwrap_or(1), port.unwrap_or(DEFAULT_PORT))?
+            let (count, port) = (wanted.brokers.unwrap_or(1), wanted.port.unwrap_or(DEFAULT_PORT));
+            Cluster::create(dir, version, count, port, wanted.acls)?
         }
     };
     cluster.start(&jars(&cluster.version)?, &cluster.brokers)?;
@@ -176,6 +199,7 @@ fn down(dir: &Path, keep: bool) -> Result<u8> {
                 fs::remove_dir_all(&path).with_context(|| format!("could not remove {}", path.display()))?;
             }
         }
+        fs::remove_file(dir.join(cluster::ADMIN_PROPERTIES)).ok();
         fs::remove_file(dir.join("cluster.json")).ok();
     }
     drop(lock);
@@ -260,7 +284,12 @@ fn describe(cluster: &Cluster) -> String {
     let pids: Vec<_> =
         cluster.brokers.iter().filter_map(|broker| cluster.pid(broker)).map(|pid| pid.to_string()).collect();
     let pids = if pids.is_empty() { String::new() } else { format!(", pid {}", pids.join(" ")) };
-    format!("bootstrap {} ({brokers}{pids}, log {})", cluster.bootstrap(), cluster.log(&cluster.brokers[0]).display())
+    let acls = if cluster.acls { ", users and ACLs" } else { "" };
+    format!(
+        "bootstrap {} ({brokers}{acls}{pids}, log {})",
+        cluster.bootstrap(),
+        cluster.log(&cluster.brokers[0]).display()
+    )
 }
 
 /// `1h 2m`, `3m 4s`, `5s`
@@ -287,7 +316,7 @@ mod tests {
     fn down_leaves_a_strangers_files() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes"), "mine").unwrap();
-        Cluster::create(dir.path(), "4.3.1", 1, 10_700).unwrap();
+        Cluster::create(dir.path(), "4.3.1", 1, 10_700, true).unwrap();
         down(dir.path(), false).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes"]);

@@ -11,13 +11,27 @@ const PATIENCE: Duration = Duration::from_millis(1000);
 /// No answer to this question is larger; it bounds what a stray server on the port can make us allocate.
 const MAX_ANSWER: usize = 1 << 20;
 
-/// The ids of the brokers that the broker at 127.0.0.1:`port` knows as members of its cluster.
-pub(crate) fn known_brokers(port: u16) -> io::Result<Vec<i32>> {
+/// The ids of the brokers that the broker at 127.0.0.1:`port` knows as members of its cluster. A cluster that asks for
+/// them is told user and password.
+pub(crate) fn known_brokers(port: u16, user: Option<(&str, &str)>) -> io::Result<Vec<i32>> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(&metadata_request())?;
+    if let Some((user, password)) = user {
+        for request in sasl_requests(user, password) {
+            // Correlation id, then an error code, whatever the rest.
+            if ask(&mut stream, &request)?.get(4..6) != Some(&[0, 0]) {
+                return Err(io::Error::other("the user was refused"));
+            }
+        }
+    }
+    let answer = ask(&mut stream, &metadata_request())?;
+    broker_ids(&answer).ok_or_else(|| io::Error::other("not an answer of Kafka"))
+}
+
+fn ask(stream: &mut TcpStream, request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
     let mut length = [0; 4];
     stream.read_exact(&mut length)?;
     let length = u32::from_be_bytes(length) as usize;
@@ -26,19 +40,31 @@ pub(crate) fn known_brokers(port: u16) -> io::Result<Vec<i32>> {
     }
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer)?;
-    broker_ids(&answer).ok_or_else(|| io::Error::other("not an answer of Kafka"))
+    Ok(answer)
 }
 
 /// A Metadata request, version 1, that asks for no topic.
 fn metadata_request() -> Vec<u8> {
+    request(3, 1, &0_i32.to_be_bytes())
+}
+
+/// SaslHandshake, version 1, and SaslAuthenticate, version 0, by PLAIN.
+fn sasl_requests(user: &str, password: &str) -> [Vec<u8>; 2] {
+    let token = format!("\0{user}\0{password}");
+    let handshake = [&5_i16.to_be_bytes()[..], b"PLAIN"].concat();
+    let authenticate = [&(token.len() as i32).to_be_bytes()[..], token.as_bytes()].concat();
+    [request(17, 1, &handshake), request(36, 0, &authenticate)]
+}
+
+fn request(api: i16, version: i16, content: &[u8]) -> Vec<u8> {
     let client = b"xtask";
     let mut body = Vec::new();
-    body.extend(3_i16.to_be_bytes()); // Metadata
-    body.extend(1_i16.to_be_bytes());
+    body.extend(api.to_be_bytes());
+    body.extend(version.to_be_bytes());
     body.extend(0_i32.to_be_bytes()); // correlation id
     body.extend((client.len() as i16).to_be_bytes());
     body.extend(client);
-    body.extend(0_i32.to_be_bytes()); // no topics
+    body.extend(content);
     let mut request = (body.len() as i32).to_be_bytes().to_vec();
     request.extend(body);
     request
@@ -95,7 +121,9 @@ mod tests {
 
     #[test]
     fn the_request_carries_its_own_length() {
-        let request = metadata_request();
-        assert_eq!(request.len(), 4 + u32::from_be_bytes([request[0], request[1], request[2], request[3]]) as usize);
+        for request in sasl_requests("u", "p").into_iter().chain([metadata_request()]) {
+            let length = u32::from_be_bytes([request[0], request[1], request[2], request[3]]);
+            assert_eq!(request.len(), 4 + length as usize);
+        }
     }
 }

@@ -24,8 +24,7 @@ pub(crate) fn lay_out(count: u16, port: u16) -> Vec<Broker> {
 const FIXED: &str = "\
 process.roles=broker,controller
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
-inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
 # a mistyped topic has to fail, not to appear
 auto.create.topics.enable=false
 num.partitions=4
@@ -46,8 +45,43 @@ log.cleaner.dedupe.buffer.size=16777216
 log.segment.delete.delay.ms=1000
 ";
 
+/// The users of a cluster with `--acls`: the first may do everything, the others nothing that no ACL allows.
+pub(crate) const USERS: [(&str, &str); 3] =
+    [("admin", "admin-secret"), ("alice", "alice-secret"), ("bob", "bob-secret")];
+
+/// Users, passwords and rights, where a cluster asks for them. The controllers' own listener stays open to this
+/// machine: only brokers speak there, and it keeps the set-up small.
+fn security() -> String {
+    let users: Vec<_> = USERS.iter().map(|(user, password)| format!("user_{user}=\"{password}\"")).collect();
+    let (admin, password) = USERS[0];
+    format!(
+        "inter.broker.listener.name=SASL_PLAINTEXT\n\
+         sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512\n\
+         sasl.mechanism.inter.broker.protocol=PLAIN\n\
+         listener.name.sasl_plaintext.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required \
+         username=\"{admin}\" password=\"{password}\" {};\n\
+         listener.name.sasl_plaintext.scram-sha-512.sasl.jaas.config=\
+         org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:{admin};User:ANONYMOUS\n\
+         allow.everyone.if.no.acl.found=false\n",
+        users.join(" "),
+    )
+}
+
+/// What Kafka's own tools need to know to be let in as the first user.
+pub(crate) fn admin_properties() -> String {
+    let (admin, password) = USERS[0];
+    format!(
+        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required username=\"{admin}\" password=\"{password}\";\n"
+    )
+}
+
 /// The properties of `broker`, which is one of `all`, with its data in `data`.
-pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path) -> String {
+pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path, acls: bool) -> String {
+    let listener = if acls { "SASL_PLAINTEXT" } else { "PLAINTEXT" };
     let replicas = all.len().min(3);
     let in_sync = if replicas > 1 { 2 } else { 1 };
     let voters: Vec<_> = all.iter().map(|peer| format!("{}@127.0.0.1:{}", peer.id, peer.controller_port)).collect();
@@ -57,8 +91,8 @@ pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path) ->
     let _ = write!(
         text,
         "node.id={id}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners={listener}://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+         advertised.listeners={listener}://127.0.0.1:{port}\n\
          controller.quorum.voters={}\n\
          log.dirs={}\n\
          default.replication.factor={replicas}\n\
@@ -71,6 +105,7 @@ pub(crate) fn server_properties(broker: &Broker, all: &[Broker], data: &Path) ->
         voters.join(","),
         data.display(),
     );
+    text += &if acls { security() } else { format!("inter.broker.listener.name={listener}\n") };
     text
 }
 
@@ -87,7 +122,7 @@ mod tests {
     #[test]
     fn one_broker_replicates_nothing() {
         let all = lay_out(1, 19092);
-        let text = server_properties(&all[0], &all, Path::new("data"));
+        let text = server_properties(&all[0], &all, Path::new("data"), false);
         assert!(text.contains("\nlisteners=PLAINTEXT://127.0.0.1:19092,CONTROLLER://127.0.0.1:19093\n"));
         assert!(text.contains("\ntransaction.state.log.replication.factor=1\n"));
         assert!(text.contains("\ntransaction.state.log.min.isr=1\n"));
@@ -96,7 +131,7 @@ mod tests {
     #[test]
     fn a_quorum_knows_all_its_voters_and_replicates_three_times_at_most() {
         let all = lay_out(5, 100);
-        let text = server_properties(&all[4], &all, Path::new("data"));
+        let text = server_properties(&all[4], &all, Path::new("data"), false);
         assert!(
             text.contains("voters=1@127.0.0.1:105,2@127.0.0.1:106,3@127.0.0.1:107,4@127.0.0.1:108,5@127.0.0.1:109\n")
         );
@@ -107,8 +142,17 @@ mod tests {
     #[test]
     fn listens_on_the_loopback_only() {
         let all = lay_out(3, 100);
-        for broker in &all {
-            assert!(!server_properties(broker, &all, Path::new("data")).contains("0.0.0.0"));
+        for (broker, acls) in all.iter().flat_map(|broker| [(broker, false), (broker, true)]) {
+            assert!(!server_properties(broker, &all, Path::new("data"), acls).contains("0.0.0.0"));
         }
+    }
+
+    #[test]
+    fn with_acls_clients_have_to_say_who_they_are() {
+        let all = lay_out(1, 100);
+        let text = server_properties(&all[0], &all, Path::new("data"), true);
+        assert!(text.contains("\nlisteners=SASL_PLAINTEXT://127.0.0.1:100,CONTROLLER://127.0.0.1:101\n"), "{text}");
+        assert!(text.contains("password=\"admin-secret\" user_admin=\"admin-secret\" user_alice="), "{text}");
+        assert!(!text.contains("\ninter.broker.listener.name=PLAINTEXT\n"), "{text}");
     }
 }

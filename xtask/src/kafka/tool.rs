@@ -1,5 +1,7 @@
 //! Kafka's own command-line tools by the short names of its `bin/` folder.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::java::{Jars, Logging};
@@ -45,13 +47,20 @@ const TOOLS: &[(&str, &[&str], Bootstrap)] = &[
 ];
 
 /// Runs the tool called `name` (short, as in `kafka-topics.sh`, or a Java class) and returns its exit code.
-pub(super) fn run(jars: &Jars, bootstrap: &str, name: &str, arguments: &[String]) -> Result<u8> {
+///
+/// Where the cluster asks who comes, `admin` is the file that says so.
+pub(super) fn run(jars: &Jars, bootstrap: &str, admin: Option<&Path>, name: &str, arguments: &[String]) -> Result<u8> {
     let (class, way) = resolve(jars, name)?;
     let mut command = jars.java(Logging::Warn)?;
     command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", class]);
     let told = arguments.iter().any(|argument| argument.starts_with("--bootstrap-server"));
     if way == Bootstrap::Option && !told {
         command.args(["--bootstrap-server", bootstrap]);
+        if let Some(admin) =
+            admin.filter(|_| !arguments.iter().any(|argument| argument.starts_with("--command-config")))
+        {
+            command.arg("--command-config").arg(admin);
+        }
     }
     let status = command.args(arguments).status()?;
     Ok(crate::process::exit_code(status))
@@ -91,14 +100,14 @@ mod tests {
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
-        let jars = Jars::locate(std::path::Path::new("home"), "4.3.1");
+        let jars = Jars::locate(Path::new("home"), "4.3.1");
         let error = resolve(&jars, "topic").unwrap_err().to_string();
         assert!(error.starts_with("no tool is called \"topic\"; hint: a Java class, or one of acls,"), "{error}");
     }
 
     #[test]
     fn a_class_is_taken_as_it_is() {
-        let jars = Jars::locate(std::path::Path::new("home"), "4.3.1");
+        let jars = Jars::locate(Path::new("home"), "4.3.1");
         assert_eq!(resolve(&jars, "kafka.tools.Thing").unwrap(), ("kafka.tools.Thing", Bootstrap::Own));
     }
 }

@@ -1,4 +1,5 @@
-//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop) and the dispatch table.
+//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop), derived schemas beside hand-written
+//! ones, and the dispatch table.
 //!
 //! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
 //! alternate, and the figure is the ratio of the medians. What was written is compared with what should have been,
@@ -10,7 +11,7 @@ use std::process::{Command, ExitCode};
 use stream_bench::bids::{fingerprint, write_bid};
 use stream_bench::copy::Copy;
 use stream_bench::usage::{now_ms, usage};
-use stream_bench::{dispatch, raw};
+use stream_bench::{dispatch, raw, schemas};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
@@ -39,12 +40,17 @@ fn main() -> ExitCode {
             println!("{}", dispatch::run());
             Ok(())
         }
+        ["schemas"] => {
+            println!("{}", schemas::run());
+            Ok(())
+        }
         ["w1"] => w1(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1", events, runs] => {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
         }
         [] | ["--write"] => w1(EVENTS, RUNS).map(|table| {
-            let page = format!("{HEAD}\n## W1\n\n{table}\n## Dispatch\n\n{}", dispatch::run());
+            let (schemas, dispatch) = (schemas::run(), dispatch::run());
+            let page = format!("{HEAD}\n## W1\n\n{table}\n## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}");
             println!("{page}");
             if !words.is_empty()
                 && let Err(error) = std::fs::write("docs/benchmarks.md", &page)
@@ -53,7 +59,7 @@ fn main() -> ExitCode {
             }
         }),
         _ => {
-            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | dispatch]");
+            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | schemas | dispatch]");
             return ExitCode::from(2);
         }
     };

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::measure::{Contender, race, table};
 use super::output::{Filter, Map, MapInPlace, Next, Stage, Sum, add, link};
 use super::workload::{Line, Number, Text, Workload};
+use crate::measure::{Contender, race, table};
 
 /// Batch sizes of the tables (a) and (b).
 pub(super) const BATCHES: [usize; 4] = [64, 256, 1024, 4096];

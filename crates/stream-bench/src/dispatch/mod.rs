@@ -8,7 +8,6 @@
 //! Every contender computes a checksum that is compared with the others, the contenders of one
 //! table take turns, and the best turn counts: noise from neighbours only ever adds time.
 
-mod measure;
 mod output;
 mod workload;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::exchange::{Inbox, Parker, Taken};
-use super::measure::thread_cost;
 use super::output::{Next, Output, add};
+use crate::measure::thread_cost;
 
 /// What a step achieved.
 #[derive(PartialEq)]

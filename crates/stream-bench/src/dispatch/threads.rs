@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use super::chain::BATCHES;
 use super::exchange::{ByHash, Inbox, Parker, Queue, Rebalance};
-use super::measure::{Contender, Sample, nanos, race, table};
 use super::output::{Filter, Map, Next, Sum, link};
 use super::subtask::{Receipt, Receiver, Relay, Source, Subtask, drive};
 use super::workload::{Number, ODD, Workload};
+use crate::measure::{Contender, Sample, nanos, race, table};
 
 /// For the pipelines of one table row group.
 const BUDGET: Duration = Duration::from_secs(6);

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::measure::{Contender, race, table};
 use super::output::{Filter, MapInPlace, Next, Output, Sum, add, emptied, link};
 use super::workload::{Line, Number, Workload};
+use crate::measure::{Contender, race, table};
 
 /// Batch sizes of the table.
 const BATCHES: [usize; 2] = [256, 1024];

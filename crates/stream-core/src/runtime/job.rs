@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemClock};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::runtime::build::{Build, Slot};
@@ -50,7 +50,8 @@ impl JobHandle {
     }
 
     /// Ends the job well: sources stop where they are, what is under way is drained and flushed, positions are
-    /// committed. Returns at once; [`JobHandle::wait`] tells when it is done.
+    /// committed. A job that still waits for an outside system gives up the wait. Returns at once;
+    /// [`JobHandle::wait`] tells when it is done.
     pub fn stop(&self) {
         self.control.stop();
     }
@@ -100,7 +101,7 @@ pub(crate) fn start(plan: Plan, graph: Graph) -> Result<JobHandle> {
 /// Everything the job's thread does. The threads have ended and user objects are dropped when it returns.
 fn coordinate(mut job: Job) -> Result<JobReport> {
     let control = job.control.clone();
-    let result = guard(|| job.open().and_then(|()| job.run()));
+    let result = guard(|| if job.open()? { job.run() } else { Ok(JobReport::default()) });
     if result.is_err() {
         control.abort();
     }
@@ -132,15 +133,22 @@ impl Job {
         Job { build, coordinator, control, threads: Vec::new(), reports, clock, waker }
     }
 
-    /// Opens sources, builds all subtasks and starts the threads.
-    fn open(&mut self) -> Result<()> {
+    /// Opens sources, builds all subtasks and starts the threads. False if the job was stopped before that: nothing
+    /// was read, so nothing is left undone.
+    fn open(&mut self) -> Result<bool> {
         self.control.add_waker(self.waker.clone());
         let opened = self.build.all();
         if self.control.is_aborting() {
             // What gave up because of that is no news of its own.
             return Err(self.coordinator.aborted());
         }
-        opened.and_then(|()| self.start_threads())
+        match opened {
+            Err(error) if error.kind() == ErrorKind::Unavailable && self.control.is_stopping() => {
+                tracing::info!("stopped before anything was read: {}", error.message());
+                Ok(false)
+            }
+            opened => opened.and_then(|()| self.start_threads()).map(|()| true),
+        }
     }
 
     fn start_threads(&mut self) -> Result<()> {

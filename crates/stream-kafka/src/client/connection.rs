@@ -1,6 +1,8 @@
 //! What a client handle tells about its connection: its log lines go to `tracing`, the last reason why a
 //! broker could not be reached is kept for people who wait.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rdkafka::ClientContext;
@@ -11,16 +13,35 @@ use rdkafka::message::Message;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use stream_core::Error;
 
-use super::client_error;
+use super::ErrorCode;
+use super::rights::{Account, Right};
 
 /// The callbacks of one client handle.
 #[derive(Default)]
 pub(crate) struct Connection {
+    account: Account,
+    /// Whether a broker has not let the user in.
+    refused: AtomicBool,
     trouble: Mutex<Option<String>>,
     delivery: Mutex<Option<Error>>,
 }
 
 impl Connection {
+    /// For a handle with these properties.
+    pub(crate) fn new(settings: &BTreeMap<String, String>) -> Connection {
+        Connection { account: Account::of(settings), ..Connection::default() }
+    }
+
+    /// Who the handle is to the brokers.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Whether a broker has not let the user in, so that trying again is of no use.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
     /// The last reason why a broker could not be reached, since the last call.
     pub(crate) fn take_trouble(&self) -> Option<String> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -70,6 +91,11 @@ impl ClientContext for Connection {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "stream_kafka::client", "{error}: {reason}");
+        if matches!(error.rdkafka_error_code(), Some(ErrorCode::Authentication | ErrorCode::SaslAuthenticationFailed)) {
+            self.note(shorten(reason));
+            self.refused.store(true, Ordering::Release);
+            return;
+        }
         if !reason.is_empty() && !reason.contains("brokers are down") {
             self.note(shorten(reason));
         }
@@ -87,7 +113,7 @@ impl ProducerContext for Connection {
             let what =
                 format!("a record for `{}` partition {} was not delivered", message.topic(), message.partition());
             let mut first = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| client_error(&what, error));
+            first.get_or_insert_with(|| self.account.explain(&what, error, Right::Write, message.topic()));
         }
     }
 }

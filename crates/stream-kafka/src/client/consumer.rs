@@ -21,6 +21,7 @@ use stream_core::thread::Waker;
 use stream_core::{Error, Result, Timestamp};
 
 use super::connection::Connection;
+use super::rights::{Account, Resource, Right, may};
 use super::{client_error, partitions};
 use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
 
@@ -53,7 +54,7 @@ impl ConsumerHandle {
             // handle can't be closed before.
             config.set("session.timeout.ms", COORDINATOR);
         }
-        let consumer = config.create_with_context(Connection::default()).map_err(|e| creation_error(&e))?;
+        let consumer = config.create_with_context(Connection::new(settings)).map_err(|e| creation_error(&e))?;
         Ok(ConsumerHandle(Arc::new(consumer)))
     }
 
@@ -72,6 +73,21 @@ impl ConsumerHandle {
     /// Why a broker could not be reached, if that happened since the last call.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.0.client().context().take_trouble()
+    }
+
+    /// Who the handle is to the brokers.
+    pub(crate) fn account(&self) -> &Account {
+        self.0.client().context().account()
+    }
+
+    /// Whether a broker has not let the user in.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.0.client().context().is_refused()
+    }
+
+    /// Whether the user has the right; `None` if the brokers don't tell.
+    pub(crate) fn may(&self, right: Right, resource: Resource<'_>, limit: Duration) -> Option<bool> {
+        may(self.0.client(), right, resource, limit)
     }
 
     /// The partitions of a topic, in order; `None` if there is no such topic.

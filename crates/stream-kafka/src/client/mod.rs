@@ -5,14 +5,17 @@
 //! thread, which flushes. What may block (metadata, positions, commits) is called while the job opens or from
 //! the coordinator's thread.
 //!
-//! `unsafe` lives in [`consumer`] and [`producer`] alone: librdkafka's batch queue and produce calls have no
-//! safe wrapper in the crate, and they are what makes the difference in speed (BENCH figures in docs/benchmarks.md).
+//! `unsafe` lives in [`consumer`], [`producer`] and [`rights`] alone: librdkafka's batch queue and produce calls have no
+//! safe wrapper in the crate, and they are what makes the difference in speed (figures in docs/benchmarks.md); neither
+//! has the question what a user may do.
 
 pub(crate) mod connection;
 #[allow(unsafe_code, reason = "the batch queue has no safe wrapper")]
 pub(crate) mod consumer;
 #[allow(unsafe_code, reason = "the produce call by topic handle has no safe wrapper")]
 pub(crate) mod producer;
+#[allow(unsafe_code, reason = "asking for authorized operations has no safe wrapper")]
+pub(crate) mod rights;
 
 use std::time::Duration;
 
@@ -60,7 +63,10 @@ fn classify(code: ErrorCode) -> (ErrorKind, &'static str) {
             (ErrorKind::Config, "the user needs Read (source) or Write (sink) on the topic")
         }
         Code::GroupAuthorizationFailed => (ErrorKind::Config, "the user needs Read on the group"),
-        Code::ClusterAuthorizationFailed => (ErrorKind::Config, "the user needs IdempotentWrite on the cluster"),
+        Code::ClusterAuthorizationFailed => (
+            ErrorKind::Config,
+            "the user needs Write on the topic; brokers before 2.8 want IdempotentWrite on the cluster, too",
+        ),
         Code::Authentication | Code::SaslAuthenticationFailed => {
             (ErrorKind::Config, "check sasl.mechanism, sasl.jaas.config and the password")
         }

@@ -28,6 +28,7 @@ use stream_core::{Error, ErrorKind, Result};
 
 use super::connection::Connection;
 use super::consumer::creation_error;
+use super::rights::{Account, Resource, Right, may};
 use super::{client_error, partitions};
 use crate::record::Topic;
 use crate::schema::ProducerRecord;
@@ -205,7 +206,7 @@ impl ProducerHandle {
         let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         // Successes are counted by the queue's length; only failures are worth an event each.
         config.set("delivery.report.only.error", "true");
-        let producer = config.create_with_context(Connection::default()).map_err(|e| creation_error(&e))?;
+        let producer = config.create_with_context(Connection::new(settings)).map_err(|e| creation_error(&e))?;
         let shared = Arc::new(Shared {
             producer,
             capacity,
@@ -305,6 +306,21 @@ impl ProducerHandle {
         Ok(ProducerTopic { raw, topic, producer: self.clone() })
     }
 
+    /// Who the handle is to the brokers.
+    pub(crate) fn account(&self) -> &Account {
+        self.shared.producer.context().account()
+    }
+
+    /// Whether a broker has not let the user in.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.shared.producer.context().is_refused()
+    }
+
+    /// Whether the user has the right; `None` if the brokers don't tell.
+    pub(crate) fn may(&self, right: Right, resource: Resource<'_>, limit: Duration) -> Option<bool> {
+        may(self.shared.producer.client(), right, resource, limit)
+    }
+
     /// The partitions of a topic, in order; `None` if there is no such topic.
     pub(crate) fn partitions(&self, topic: Topic, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
         partitions(self.shared.producer.client(), topic.as_str(), limit)
@@ -391,7 +407,9 @@ impl ProducerTopic {
             code => {
                 let what =
                     format!("can't send a record of {} bytes to `{}` partition {partition}", value.1, self.topic);
-                Err(Refused::Failed(client_error(&what, &KafkaError::MessageProduction(code.into()))))
+                let error = KafkaError::MessageProduction(code.into());
+                let topic = self.topic.as_str();
+                Err(Refused::Failed(self.producer.account().explain(&what, &error, Right::Write, topic)))
             }
         }
     }

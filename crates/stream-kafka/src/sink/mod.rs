@@ -11,6 +11,7 @@ use stream_core::{
 };
 
 use crate::client::producer::ProducerHandle;
+use crate::client::rights::{Resource, Right};
 use crate::dev;
 use crate::keys::{Codec, EngineSettings, PartitionerChoice, Role, Semantic};
 use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
@@ -165,7 +166,7 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
 
     /// Checks everything that can be checked without a broker.
     fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
-        let settings = Settings::read(self.context, Role::Sink, &self.chosen)?;
+        let settings = Settings::read_for(self.context, Role::Sink, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = unsupported(&settings, self.partitioner_in_code);
         let topic = match self.choose_topic(&settings, &engine, default_topic) {
@@ -298,9 +299,13 @@ where
             return Err(Error::internal("a sink with mistakes in its settings was checked"));
         };
         let producer = ProducerHandle::new("check", &description.client, CHECK_CAPACITY, true)?;
-        let limit = Limit { time: limit, key: "max.block.ms" };
         let (topic, brokers) = (description.topic, &description.brokers);
-        let partitions = writer::find_partitions(&producer, topic, brokers, limit, &|| false)?;
+        let patience = Limit { time: limit, key: "max.block.ms" };
+        let partitions = writer::find_partitions(&producer, topic, brokers, patience, &|| false)?;
+        let written = Resource::Topic(topic.as_str());
+        if producer.may(Right::Write, written, limit) == Some(false) {
+            return Err(producer.account().denied(Right::Write, written));
+        }
         Ok(format!("{} partitions to write to", partitions.len()))
     }
 

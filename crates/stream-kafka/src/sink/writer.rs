@@ -9,12 +9,13 @@ use stream_core::thread::Waker;
 use stream_core::{Barrier, Batch, Error, ErrorKind, Record, Result, SinkContext, SinkWriter};
 
 use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
+use crate::client::rights::Right;
 use crate::dev;
 use crate::keys::EngineSettings;
 use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
 use crate::record::Topic;
 use crate::schema::{ProducerRecord, SerializationSchema};
-use crate::waiting::{Limit, wait_for};
+use crate::waiting::{Limit, Question, Signs, wait_for};
 
 /// How long to wait between two tries when the send queue is full.
 const FULL: Duration = Duration::from_millis(2);
@@ -150,8 +151,10 @@ pub(super) fn find_partitions(
     stopping: &dyn Fn() -> bool,
 ) -> Result<Vec<i32>> {
     let what = format!("can't read the partitions of `{topic}`");
-    let trouble = || producer.trouble();
-    let found = wait_for(&what, brokers, limit, stopping, &trouble, |patience| producer.partitions(topic, patience))?;
+    let name = topic.as_str();
+    let question = Question { what: &what, brokers, account: producer.account(), right: Right::Write, topic: name };
+    let signs = Signs { trouble: &|| producer.trouble(), refused: &|| producer.is_refused() };
+    let found = wait_for(&question, limit, stopping, &signs, |patience| producer.partitions(topic, patience))?;
     found.ok_or_else(|| {
         Error::new(ErrorKind::Config, format!("no such topic on {brokers}: `{topic}`"))
             .with_hint("create it first; topics are not created by writing to them")

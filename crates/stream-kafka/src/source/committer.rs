@@ -1,14 +1,15 @@
 //! Stores positions in the group, where Kafka's own tools show them and the next run begins; dead letters go before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use stream_core::{Committer, Error, ErrorKind, Result, SplitPosition};
 
 use super::dead_letters::DeadLetterFlush;
-use crate::client::client_error;
 use crate::client::consumer::{Commit, ConsumerHandle, TopicPartition};
+use crate::client::rights::Right;
+use crate::client::{ClientError, ErrorCode, client_error};
 
 /// How long a commit may hold up the coordinator. Without a broker librdkafka itself would wait for 45 s.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -37,6 +38,16 @@ impl KafkaCommitter {
         KafkaCommitter { handle, splits, committed: BTreeMap::new(), pending: None, interval, dead_letters }
     }
 
+    /// The answer does not say which topic it is about, so that only a single one can be named.
+    fn explain(&self, error: &ClientError) -> Error {
+        let topics: BTreeSet<&str> = self.splits.values().map(|(topic, _)| topic.as_str()).collect();
+        match (topics.len(), topics.first()) {
+            (1, Some(topic)) => self.handle.account().explain(WHAT, error, Right::Read, topic),
+            _ if error.rdkafka_error_code() == Some(ErrorCode::TopicAuthorizationFailed) => client_error(WHAT, error),
+            _ => self.handle.account().explain(WHAT, error, Right::Read, ""),
+        }
+    }
+
     /// Waits for the commit under way, if there is one.
     fn settle(&mut self) -> Result<()> {
         let Some((commit, positions)) = self.pending.take() else { return Ok(()) };
@@ -45,7 +56,7 @@ impl KafkaCommitter {
                 self.committed.extend(positions);
                 Ok(())
             }
-            Some(Err(error)) => Err(client_error(WHAT, &error)),
+            Some(Err(error)) => Err(self.explain(&error)),
             None => {
                 self.pending = Some((commit, positions));
                 Err(Error::new(ErrorKind::Unavailable, format!("{WHAT}: no answer for {PATIENCE:?}")))
@@ -71,7 +82,7 @@ impl Committer for KafkaCommitter {
         if changed.is_empty() {
             return Ok(());
         }
-        let commit = self.handle.start_commit(&changed).map_err(|e| client_error(WHAT, &e))?;
+        let commit = self.handle.start_commit(&changed).map_err(|e| self.explain(&e))?;
         self.pending = Some((commit, changed.into_iter().collect()));
         self.settle()
     }

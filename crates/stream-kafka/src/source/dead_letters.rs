@@ -22,6 +22,7 @@ use stream_core::{Error, ErrorKind, Result, SourceContext};
 use super::Description;
 use crate::client::consumer::ConsumerHandle;
 use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
+use crate::client::rights::Right;
 use crate::dev;
 use crate::keys::{self, BadRecords, DeadLetterFormat, Role};
 use crate::record::{RawRecord, Topic};
@@ -70,7 +71,7 @@ impl DeadLetters {
         context: &SourceContext,
     ) -> Result<Option<Arc<DeadLetters>>> {
         let BadRecords::DeadLetter(name) = &description.bad_records.policy else { return Ok(None) };
-        let what = "can't read the dead-letter topic";
+        let what = ("can't look at the dead-letter topic", Right::Write, &**name);
         if super::start::ask(what, handle, description, context, |h, limit| h.partitions(name, limit))?.is_none() {
             let message = format!("no such topic on {}: `{name}`, the dead-letter topic", description.brokers);
             return Err(Error::new(ErrorKind::Config, message)

@@ -16,12 +16,14 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use stream_core::{
-    DataStream, Error, Opened, OperatorContext, Record, Result, Source, SourceContext, SourceReader, StreamingContext,
+    DataStream, Error, ErrorKind, Opened, OperatorContext, Record, Result, Source, SourceContext, SourceReader,
+    StreamingContext,
 };
 
 pub use start::OffsetsInitializer;
 
 use crate::client::consumer::ConsumerHandle;
+use crate::client::rights::{Resource, Right};
 use crate::dev;
 use crate::keys::{AutoOffsetReset, BadRecords, Codec, Role, Semantic};
 use crate::record::{KafkaRecord, RawRecord};
@@ -199,7 +201,7 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
 
     /// Checks everything that can be checked without a broker.
     fn describe(&self, default_topic: Option<&str>) -> Result<Description> {
-        let settings = Settings::read(self.context, Role::Source, &self.chosen)?;
+        let settings = Settings::read_for(self.context, Role::Source, &self.chosen)?;
         let engine = settings.translation.engine.clone();
         let mut errors = Vec::new();
         let topics = match self.choose_topics(&settings, default_topic) {
@@ -322,9 +324,24 @@ struct Description {
 fn ask_brokers(description: &Description) -> Result<String> {
     let handle = ConsumerHandle::new(&description.client)?;
     let context = SourceContext::new(OperatorContext::new("kafka", "check", 0, 1), Vec::new(), || false);
-    let splits = resolve(&handle, description, &context)?;
-    DeadLetters::open(&handle, description, &context)?;
-    Ok(format!("{} partitions to read", splits.len()))
+    let splits = resolve(&handle, description, &context);
+    let splits = splits.and_then(|s| DeadLetters::open(&handle, description, &context).map(|_| s.len()));
+    if handle.is_refused() || splits.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
+        return splits.map(|_| String::new());
+    }
+    // The first refusal ends the questions above; people want to know of all that is missing.
+    let mut needs: Vec<_> = description.topics.iter().map(|topic| (Right::Read, Resource::Topic(topic))).collect();
+    needs.extend(description.group.as_deref().map(|group| (Right::Read, Resource::Group(group))));
+    if let BadRecords::DeadLetter(topic) = &description.bad_records.policy {
+        needs.push((Right::Write, Resource::Topic(topic)));
+    }
+    let limit = description.engine.default_api_timeout;
+    needs.retain(|(right, resource)| handle.may(*right, *resource, limit) == Some(false));
+    let denied = needs.into_iter().map(|(right, resource)| handle.account().denied(right, resource));
+    match Error::join(denied.collect()) {
+        Some(error) => Err(error),
+        None => splits.map(|count| format!("{count} partitions to read")),
+    }
 }
 
 struct KafkaSourceNode<T, D, S> {

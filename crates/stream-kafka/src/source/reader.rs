@@ -11,6 +11,7 @@ use stream_core::{Batch, Error, ErrorKind, Poll, Record, Result, SourceReader, S
 use super::bad_records::Triage;
 use super::start::Resolved;
 use crate::client::consumer::{Fetched, Lane, TopicPartition};
+use crate::client::rights::{Account, Right};
 use crate::record::{KafkaRecord, RawRecord};
 use crate::schema::KafkaDeserializationSchema;
 
@@ -100,6 +101,8 @@ struct State<T, D, S> {
     deserializer: D,
     decoded: Vec<T>,
     triage: Triage,
+    /// Whose rights are checked.
+    account: Account,
     shape: PhantomData<fn() -> S>,
 }
 
@@ -120,7 +123,8 @@ where
     ) -> Self {
         let splits = splits.into_iter().map(Split::new).collect();
         let (run, in_hand, decoded, shape) = (None, None, Vec::new(), PhantomData);
-        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, triage, shape };
+        let account = lane.handle().account().clone();
+        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, triage, account, shape };
         KafkaReader { lane, state, serves, polls: 0, trouble: false, waker }
     }
 
@@ -218,10 +222,9 @@ where
                 Err(Error::new(ErrorKind::Data, message).with_hint(hint))
             }
             code => {
-                let error = crate::client::client_error(
-                    &format!("can't read {place}"),
-                    &crate::client::ClientError::MessageConsumption(code),
-                );
+                let topic = split.map_or("", |(topic, _)| topic.as_str());
+                let error = crate::client::ClientError::MessageConsumption(code);
+                let error = self.account.explain(&format!("can't read {place}"), &error, Right::Read, topic);
                 if error.kind() == ErrorKind::Unavailable {
                     // librdkafka repeats what can pass by itself.
                     tracing::warn!("{}; reading goes on when it has passed", error.message());

@@ -8,9 +8,10 @@ use stream_core::{Error, ErrorKind, Result, SourceContext};
 
 use super::Description;
 use crate::client::consumer::{ConsumerHandle, Start, TopicPartition};
+use crate::client::rights::Right;
 use crate::keys::AutoOffsetReset;
 use crate::record::Topic;
-use crate::waiting::{Limit, wait_for};
+use crate::waiting::{Limit, Question, Signs, wait_for};
 
 /// Where a source begins to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,14 +103,16 @@ pub(super) fn resolve(
     let splits = find_partitions(handle, description, context)?;
     let plan = &description.start;
     let committed = if description.commits && plan.initializer == OffsetsInitializer::Committed {
-        ask("can't read the group's positions", handle, description, context, |h, limit| h.committed(&splits, limit))?
+        let topics = description.topics.join(",");
+        let what = "can't read the group's positions";
+        ask((what, Right::Read, &topics), handle, description, context, |h, limit| h.committed(&splits, limit))?
     } else {
         vec![None; splits.len()]
     };
     let mut resolved = Vec::with_capacity(splits.len());
     for (split, committed) in splits.into_iter().zip(committed) {
-        let (first, end) =
-            ask("can't read the ends of the log", handle, description, context, |h, limit| h.watermarks(split, limit))?;
+        let what = ("can't read the ends of the log", Right::Read, split.0.as_str());
+        let (first, end) = ask(what, handle, description, context, |h, limit| h.watermarks(split, limit))?;
         let start = plan.choose(split, committed, first, end)?;
         let name: Arc<str> = format!("{}[{}]", split.0, split.1).into();
         let stop = plan.bounded.then_some(end);
@@ -128,7 +131,8 @@ fn find_partitions(
     let mut missing = Vec::new();
     for name in &description.topics {
         let topic = Topic::new(name);
-        match ask("can't read the topics", handle, description, context, |h, limit| h.partitions(name, limit))? {
+        let what = ("can't read the topics", Right::Read, &**name);
+        match ask(what, handle, description, context, |h, limit| h.partitions(name, limit))? {
             Some(partitions) => splits.extend(partitions.into_iter().map(|p| (topic, p))),
             None => missing.push(name.as_str()),
         }
@@ -141,8 +145,10 @@ fn find_partitions(
 }
 
 /// Repeats a question to the brokers, each try within the given limit, until it is answered or the job gives up.
+///
+/// It says what fails without an answer, and which right on which topic it needs.
 pub(super) fn ask<R>(
-    what: &str,
+    (what, right, topic): (&str, Right, &str),
     handle: &ConsumerHandle,
     description: &Description,
     context: &SourceContext,
@@ -153,9 +159,9 @@ pub(super) fn ask<R>(
         handle.serve(Duration::ZERO);
         handle.trouble()
     };
-    wait_for(what, &description.brokers, limit, &|| context.is_stopping(), &trouble, |patience| {
-        question(handle, patience)
-    })
+    let asked = Question { what, brokers: &description.brokers, account: handle.account(), right, topic };
+    let signs = Signs { trouble: &trouble, refused: &|| handle.is_refused() };
+    wait_for(&asked, limit, &|| context.is_stopping(), &signs, |patience| question(handle, patience))
 }
 
 #[cfg(test)]

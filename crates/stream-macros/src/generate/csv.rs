@@ -11,7 +11,7 @@ use crate::types;
 /// What stands before and after the columns are read.
 pub(super) fn around(schema: &Schema) -> (TokenStream, TokenStream) {
     let delimiter = schema.container.delimiter;
-    (quote!(let mut __columns = __kafka::csv::Columns::new(__record, #delimiter)?;), quote!(__columns.finish()?;))
+    (quote!(let mut __columns = __kafka::csv::Columns::<#delimiter>::new(__record)?;), quote!(__columns.finish()?;))
 }
 
 /// Reads one column.
@@ -52,7 +52,7 @@ pub(super) fn write(schema: &Schema) -> TokenStream {
         }
     });
     quote! {
-        let mut __line = __kafka::csv::Line::new(__record, #delimiter);
+        let mut __line = __kafka::csv::Line::<#delimiter>::new(__record);
         #(#columns)*
     }
 }

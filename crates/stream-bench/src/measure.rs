@@ -10,18 +10,18 @@ const TURNS_MIN: usize = 5;
 
 /// What one turn measured.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sample {
-    pub(super) wall_ns: u64,
+pub(crate) struct Sample {
+    pub(crate) wall_ns: u64,
     /// CPU time of all threads of the turn; 0 where the system does not tell.
-    pub(super) cpu_ns: u64,
+    pub(crate) cpu_ns: u64,
     /// Context switches of all threads of the turn; 0 where the system does not tell.
-    pub(super) switches: u64,
-    pub(super) checksum: u64,
+    pub(crate) switches: u64,
+    pub(crate) checksum: u64,
 }
 
 /// One way of doing the work, and the best it did.
-pub(super) struct Contender {
-    pub(super) label: String,
+pub(crate) struct Contender {
+    pub(crate) label: String,
     records: u64,
     turn: Box<dyn FnMut() -> Sample>,
     best: Option<Sample>,
@@ -29,12 +29,12 @@ pub(super) struct Contender {
 
 impl Contender {
     /// A contender that measures itself.
-    pub(super) fn new(label: impl Into<String>, records: u64, turn: impl FnMut() -> Sample + 'static) -> Self {
+    pub(crate) fn new(label: impl Into<String>, records: u64, turn: impl FnMut() -> Sample + 'static) -> Self {
         Contender { label: label.into(), records, turn: Box::new(turn), best: None }
     }
 
     /// A contender on the calling thread: `work` returns the checksum, its wall time counts.
-    pub(super) fn timed(label: impl Into<String>, records: u64, mut work: impl FnMut() -> u64 + 'static) -> Self {
+    pub(crate) fn timed(label: impl Into<String>, records: u64, mut work: impl FnMut() -> u64 + 'static) -> Self {
         Contender::new(label, records, move || {
             let start = Instant::now();
             let checksum = work();
@@ -43,17 +43,17 @@ impl Contender {
     }
 
     /// Best wall time per record, in nanoseconds.
-    pub(super) fn wall_per_record(&self) -> f64 {
+    pub(crate) fn wall_per_record(&self) -> f64 {
         self.per_record(|best| best.wall_ns)
     }
 
     /// Least CPU time per record, in nanoseconds.
-    pub(super) fn cpu_per_record(&self) -> f64 {
+    pub(crate) fn cpu_per_record(&self) -> f64 {
         self.per_record(|best| best.cpu_ns)
     }
 
     /// Fewest context switches per million records.
-    pub(super) fn switches_per_million(&self) -> f64 {
+    pub(crate) fn switches_per_million(&self) -> f64 {
         self.per_record(|best| best.switches) * 1e6
     }
 
@@ -66,7 +66,7 @@ impl Contender {
 ///
 /// # Panics
 /// When two contenders disagree about the checksum: then they did not do the same work.
-pub(super) fn race(contenders: &mut [Contender], budget: Duration) {
+pub(crate) fn race(contenders: &mut [Contender], budget: Duration) {
     let start = Instant::now();
     let mut expected = None;
     let mut turns = 0;
@@ -90,7 +90,7 @@ pub(super) fn race(contenders: &mut [Contender], budget: Duration) {
 }
 
 /// CPU nanoseconds and context switches of the calling thread so far; zeros where the system does not tell.
-pub(super) fn thread_cost() -> (u64, u64) {
+pub(crate) fn thread_cost() -> (u64, u64) {
     // The scheduler books CPU time at a tick or a switch; yielding makes it book now.
     thread::yield_now();
     let cpu_ns = fs::read_to_string("/proc/thread-self/schedstat")
@@ -109,12 +109,12 @@ pub(super) fn thread_cost() -> (u64, u64) {
 }
 
 /// Whole nanoseconds.
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A Markdown table under a heading.
-pub(super) fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(title: &str, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = format!("### {title}\n\n| {} |\n|", header.join(" | "));
     for i in 0..header.len() {
         text.push_str(if i == 0 { " --- |" } else { " ---: |" });
