@@ -46,6 +46,7 @@ mod stream;
 pub mod testing;
 pub mod thread;
 mod time;
+mod watermark;
 
 pub use batch::{BATCH_SIZE, Batch};
 pub use context::{EndCheck, StreamingContext};
@@ -62,5 +63,8 @@ pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 pub use stream::{DataSink, DataStream};
 pub use time::Timestamp;
+pub use watermark::{
+    SplitActivity, SplitProgress, SplitWatermarks, WatermarkGenerator, WatermarkProgress, WatermarkStrategy,
+};
 
 pub use stream_conf::Configuration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::Result;
-use crate::source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+use crate::source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 use crate::thread::Waker;
 use crate::time::Timestamp;
 
@@ -38,11 +38,27 @@ pub struct TestInput<T> {
 }
 
 struct Shared<T> {
-    waiting: VecDeque<(T, Option<Timestamp>)>,
+    waiting: VecDeque<Item<T>>,
     ended: bool,
     committed: i64,
     /// Known when the job runs.
     reader: Option<Waker>,
+}
+
+/// What was pushed.
+enum Item<T> {
+    Record(T, Option<Timestamp>),
+    Progress(Progress),
+}
+
+impl<T> Item<T> {
+    /// Of a record, whether it has a timestamp.
+    fn has_time(&self) -> Option<bool> {
+        match self {
+            Item::Record(_, timestamp) => Some(timestamp.is_some()),
+            Item::Progress(_) => None,
+        }
+    }
 }
 
 impl<T> TestInput<T> {
@@ -57,7 +73,7 @@ impl<T> TestInput<T> {
     /// If the input has ended.
     #[track_caller]
     pub fn push(&self, record: T) {
-        self.add(record, None);
+        self.add(Item::Record(record, None));
     }
 
     /// Adds a record with an event-time timestamp.
@@ -66,7 +82,42 @@ impl<T> TestInput<T> {
     /// If the input has ended.
     #[track_caller]
     pub fn push_at(&self, record: T, timestamp: Timestamp) {
-        self.add(record, Some(timestamp));
+        self.add(Item::Record(record, Some(timestamp)));
+    }
+
+    /// Lets event time reach `watermark` behind what was pushed before, as a source with event time of its own would.
+    ///
+    /// # Panics
+    /// If the input has ended.
+    ///
+    /// # Example
+    /// ```
+    /// use stream_core::Timestamp;
+    /// use stream_core::testing::TestDriver;
+    ///
+    /// let mut driver = TestDriver::new();
+    /// let (words, same) = driver.job(|words| words);
+    /// words.push_at("early", Timestamp::from_millis(10));
+    /// words.push_watermark(Timestamp::from_millis(50));
+    /// words.push_at("late", Timestamp::from_millis(20));
+    /// words.push_idle();
+    /// driver.run_until_idle()?;
+    /// assert_eq!(same.take(), ["early", "late"]);
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn push_watermark(&self, watermark: Timestamp) {
+        self.add(Item::Progress(Progress::Watermark(watermark)));
+    }
+
+    /// Tells the job that the input is silent, behind what was pushed before: nobody waits for its watermark until the
+    /// next one is pushed.
+    ///
+    /// # Panics
+    /// If the input has ended.
+    #[track_caller]
+    pub fn push_idle(&self) {
+        self.add(Item::Progress(Progress::Idle));
     }
 
     /// Adds records without timestamps.
@@ -89,7 +140,7 @@ impl<T> TestInput<T> {
 
     /// How many records the job has not read yet.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().waiting.iter().filter(|item| matches!(item, Item::Record(..))).count()
     }
 
     /// The committed position: everything with a smaller offset has reached every sink and would not be read again
@@ -99,10 +150,10 @@ impl<T> TestInput<T> {
     }
 
     #[track_caller]
-    fn add(&self, record: T, timestamp: Option<Timestamp>) {
+    fn add(&self, item: Item<T>) {
         let mut shared = self.lock();
         assert!(!shared.ended, "pushed into an input that has ended; push before end() and finish()");
-        shared.waiting.push_back((record, timestamp));
+        shared.waiting.push_back(item);
         shared.wake();
     }
 
@@ -146,22 +197,34 @@ struct TestReader<T> {
 impl<T: Send> SourceReader<T> for TestReader<T> {
     fn poll(&mut self, batch: &mut Batch<T>) -> Result<Poll> {
         let mut shared = self.input.lock();
-        let has_time = shared.waiting.front().is_some_and(|(_, timestamp)| timestamp.is_some());
+        let has_time = shared.waiting.front().and_then(Item::has_time);
         while batch.len() < BATCH_SIZE {
             // A batch has timestamps for all its records or for none.
-            if shared.waiting.front().is_none_or(|(_, timestamp)| timestamp.is_some() != has_time) {
+            if has_time.is_none() || shared.waiting.front().and_then(Item::has_time) != has_time {
                 break;
             }
-            let Some((record, timestamp)) = shared.waiting.pop_front() else { break };
+            let Some(Item::Record(record, timestamp)) = shared.waiting.pop_front() else { break };
             batch.push_as(record, timestamp);
         }
         if batch.is_empty() {
-            return Ok(if shared.ended { Poll::End } else { Poll::Idle });
+            // What comes first says how far time is: `progress` takes it, and the rest needs another poll.
+            if shared.waiting.len() > 1 || shared.ended && !shared.waiting.is_empty() {
+                shared.wake();
+            }
+            return Ok(if shared.ended && shared.waiting.is_empty() { Poll::End } else { Poll::Idle });
         }
         let first = self.next;
         self.next += batch.len() as i64;
         batch.add_position(&self.split, first, self.next - 1);
         Ok(Poll::Ready)
+    }
+
+    fn progress(&mut self) -> Option<Progress> {
+        let mut shared = self.input.lock();
+        let Some(Item::Progress(progress)) = shared.waiting.front() else { return None };
+        let progress = *progress;
+        shared.waiting.pop_front();
+        Some(progress)
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
