@@ -89,3 +89,37 @@ impl<T: Send + 'static> Operator<T, T> for TimestampsAndWatermarks<T> {
         self.watermarks.failed_at()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::Harness;
+
+    fn operator(strategy: WatermarkStrategy<i64>) -> impl Fn() -> TimestampsAndWatermarks<i64> {
+        move || TimestampsAndWatermarks::new(&strategy, &OperatorContext::new("times", "times", 0, 1))
+    }
+
+    #[test]
+    fn in_every_variation() {
+        // As far out of order as the bound allows: the harness fails a record that is late.
+        let records = [40, 10, 41, 60, 30, 55, 90, 61];
+        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(30));
+        let assigned = strategy.clone().with_timestamp_assigner(|record: &i64, _| Timestamp::from_millis(*record));
+        let timed = records.map(|record| (record, record));
+        Harness::new(operator(assigned)).input(records).output_at(timed).check();
+        Harness::new(operator(strategy)).input_at(timed).output_at(timed).check();
+        let punctuated = WatermarkStrategy::punctuated(|record: &i64, _| (*record == 41).then_some(Timestamp::from_millis(20)));
+        Harness::new(operator(punctuated)).input_at(timed).output_at(timed).check();
+        Harness::new(operator(WatermarkStrategy::no_watermarks())).input_at(timed).output_at(timed).check();
+    }
+
+    #[test]
+    fn a_record_beyond_the_bound_would_be_found_late_also_after_a_restore() {
+        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(30));
+        let harness = Harness::new(operator(strategy)).input_at([(40, 40), (9, 9)]).output([40, 9]);
+        let failure = harness.failure().expect("9 is late");
+        assert!(failure.contains("a record of 9ms came after watermark 9ms"), "{failure}");
+    }
+}

@@ -9,6 +9,8 @@
 mod generator;
 mod progress;
 mod splits;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
