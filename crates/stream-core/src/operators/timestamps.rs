@@ -110,7 +110,8 @@ mod tests {
         let timed = records.map(|record| (record, record));
         Harness::new(operator(assigned)).input(records).output_at(timed).check();
         Harness::new(operator(strategy)).input_at(timed).output_at(timed).check();
-        let punctuated = WatermarkStrategy::punctuated(|record: &i64, _| (*record == 41).then_some(Timestamp::from_millis(20)));
+        let punctuated =
+            WatermarkStrategy::punctuated(|record: &i64, _| (*record == 41).then_some(Timestamp::from_millis(20)));
         Harness::new(operator(punctuated)).input_at(timed).output_at(timed).check();
         Harness::new(operator(WatermarkStrategy::no_watermarks())).input_at(timed).output_at(timed).check();
     }

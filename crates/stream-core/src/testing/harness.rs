@@ -80,8 +80,7 @@ struct Variation {
 }
 
 const BATCHES: [Batches; 5] = [Batches::One, Batches::All, Batches::Random(1), Batches::Random(2), Batches::Random(3)];
-const BETWEEN: [Between; 5] =
-    [Between::Nothing, Between::Watermark, Between::Idle, Between::Barrier, Between::Drained];
+const BETWEEN: [Between; 5] = [Between::Nothing, Between::Watermark, Between::Idle, Between::Barrier, Between::Drained];
 const RESTORES: [Restore; 3] = [Restore::Never, Restore::Every, Restore::EveryOther];
 const ROOMS: [Room; 2] = [Room::Always, Room::Scarce];
 

@@ -85,12 +85,7 @@ pub(super) enum Generator<T> {
 
 impl<T> Generator<T> {
     /// Looks at records whose greatest timestamp is `newest`.
-    pub(super) fn on_batch(
-        &mut self,
-        records: &[T],
-        timestamps: &[Timestamp],
-        newest: Timestamp,
-    ) -> Option<Timestamp> {
+    pub(super) fn on_batch(&mut self, records: &[T], timestamps: &[Timestamp], newest: Timestamp) -> Option<Timestamp> {
         match self {
             Generator::None => None,
             Generator::Bounded { max, .. } => {

@@ -202,7 +202,8 @@ impl<T: 'static> SplitWatermarks<T> {
             if given {
                 return Ok(());
             }
-            let error = Error::new(ErrorKind::Config, "records have no timestamp, and the watermark strategy sets none");
+            let error =
+                Error::new(ErrorKind::Config, "records have no timestamp, and the watermark strategy sets none");
             return Err(error.with_hint("add .with_timestamp_assigner(|record, _| …) to the WatermarkStrategy"));
         };
         let (records, timestamps) = batch.timed_mut();

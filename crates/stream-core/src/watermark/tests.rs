@@ -161,7 +161,8 @@ fn a_clock_that_was_never_set_judges_nothing() {
 
 #[test]
 fn punctuations_do_not_wait_and_custom_generators_are_asked_by_the_clock() {
-    let mut reader = Reader::new(&WatermarkStrategy::punctuated(|_: &u32, t| (t.as_millis() % 10 == 0).then_some(t)), 1);
+    let mut reader =
+        Reader::new(&WatermarkStrategy::punctuated(|_: &u32, t| (t.as_millis() % 10 == 0).then_some(t)), 1);
     reader.read(0, &[3]);
     assert_eq!(reader.polled(), None);
     reader.read(0, &[20, 10, 25]);
