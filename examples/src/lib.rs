@@ -28,6 +28,8 @@ mod book {
     struct KafkaSource;
     #[doc = include_str!("../../docs/src/kafka-sink.md")]
     struct KafkaSink;
+    #[doc = include_str!("../../docs/src/event-time.md")]
+    struct EventTime;
     #[doc = include_str!("../../docs/src/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/src/coming-from-streampark.md")]

@@ -66,6 +66,12 @@ impl<T> Batch<T> {
         &self.timestamps
     }
 
+    /// The records, and a timestamp for each: [`Timestamp::MIN`] where there was none.
+    pub(crate) fn timed_mut(&mut self) -> (&[T], &mut [Timestamp]) {
+        self.timestamps.resize(self.records.len(), Timestamp::MIN);
+        (&self.records, &mut self.timestamps)
+    }
+
     /// The timestamp of record `index`, if the stream has event time.
     pub fn timestamp(&self, index: usize) -> Option<Timestamp> {
         self.timestamps.get(index).copied()

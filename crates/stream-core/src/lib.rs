@@ -50,6 +50,7 @@ mod stream;
 pub mod testing;
 pub mod thread;
 mod time;
+mod watermark;
 
 pub use batch::{BATCH_SIZE, Batch};
 pub use catalogue::{KeyInfo, KeyState};
@@ -73,6 +74,9 @@ pub use state::{
 };
 pub use stream::{DataSink, DataStream};
 pub use time::Timestamp;
+pub use watermark::{
+    SplitActivity, SplitProgress, SplitWatermarks, WatermarkGenerator, WatermarkProgress, WatermarkStrategy,
+};
 
 pub use stream_conf::Configuration;
 pub use stream_macros::KeyHash;

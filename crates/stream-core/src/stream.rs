@@ -11,11 +11,12 @@ use crate::key::{Key, Keyed, key_group, key_group_subtask};
 use crate::keyed::KeyedStream;
 use crate::nodes::{OperatorNode, SinkNode, SourceNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
-use crate::operators::{Filter, FlatMap, Inspect, Map, TryMap};
+use crate::operators::{Filter, FlatMap, Inspect, Map, TimestampsAndWatermarks, TryMap};
 use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, split, tee};
 use crate::sink::Sink;
 use crate::sinks::{Collected, ForEach, Print};
 use crate::source::Source;
+use crate::watermark::WatermarkStrategy;
 
 /// A stream of records of type `T`: a light handle that can be named, stored and returned.
 ///
@@ -108,6 +109,43 @@ impl<T: Record> DataStream<T> {
     /// Calls `function` with a reference to every record; the stream is unchanged.
     pub fn inspect(self, function: impl FnMut(&T) + Clone + Send + 'static) -> DataStream<T> {
         self.transform("inspect", move |_| Inspect::new(function.clone()))
+    }
+
+    /// Sets timestamps and makes watermarks as `strategy` says, in place of those that come from upstream; only the end
+    /// of time, with which a complete input ends, is passed on.
+    ///
+    /// *Order* and *delivery* stay as they are. *Time:* one generator per subtask sees the records of all splits mixed, so
+    /// splits may only be as far apart as the strategy's bound; where the source can run the strategy itself, with a
+    /// generator per split, let it. The watermark comes right behind the batch that moved it. A checkpoint keeps how far
+    /// each subtask was.
+    ///
+    /// # Errors
+    /// The plan refuses a strategy [`with_alignment`](WatermarkStrategy::with_alignment). The job fails with `Config` at the
+    /// first record without a timestamp, if the strategy has no assigner.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use stream_core::testing::TestDriver;
+    /// use stream_core::{Timestamp, WatermarkStrategy};
+    ///
+    /// let mut driver = TestDriver::new();
+    /// let (millis, timed) = driver.job(|millis| {
+    ///     let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_secs(1));
+    ///     millis.assign_timestamps_and_watermarks(strategy.with_timestamp_assigner(|m: &i64, _| Timestamp::from_millis(*m)))
+    /// });
+    /// millis.push(5_000);
+    /// driver.run_until_idle()?;
+    /// assert_eq!(timed.take_timed(), [(5_000, Some(Timestamp::from_millis(5_000)))]);
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn assign_timestamps_and_watermarks(self, strategy: WatermarkStrategy<T>) -> DataStream<T> {
+        if strategy.is_aligned() {
+            let error = Error::new(ErrorKind::Config, "with_alignment has no effect in the middle of a stream");
+            let hint = "an operator never chooses its input: give the strategy to the source, or leave alignment out";
+            self.graph.lock().errors.push(error.with_hint(hint));
+        }
+        self.transform("watermarks", move |context| TimestampsAndWatermarks::new(&strategy, context))
     }
 
     /// Applies an operator of your own; `make` is called once per subtask.

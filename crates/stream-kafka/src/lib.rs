@@ -41,7 +41,7 @@ pub use schema::{
     SerializationSchema, ToKafka, With,
 };
 pub use sink::KafkaSink;
-pub use source::{KafkaSource, OffsetsInitializer};
+pub use source::{KafkaSource, NoWatermarks, OffsetsInitializer};
 
 /// How a type of yours is read from Kafka and written to it, said where the type is.
 ///

@@ -4,11 +4,13 @@ mod filter;
 mod flat_map;
 mod inspect;
 mod map;
+mod timestamps;
 
 pub(crate) use filter::Filter;
 pub(crate) use flat_map::FlatMap;
 pub(crate) use inspect::Inspect;
 pub(crate) use map::{Map, TryMap};
+pub(crate) use timestamps::TimestampsAndWatermarks;
 
 #[cfg(test)]
 mod keyed_tests;

@@ -111,6 +111,7 @@ impl<T: Send> SourceSubtask<T> {
             return Ok(Step::Blocked);
         }
         if tick(&mut *self.next, &self.context)? {
+            self.dirty = true;
             return Ok(Step::Worked);
         }
         let (reader, batch) = (&mut self.reader, &mut self.batch);
@@ -190,6 +191,8 @@ impl<T: Send> Subtask for SourceSubtask<T> {
             return Ok(Step::Done);
         }
         if let Some(step) = go_on(&mut *self.next)? {
+            // What it brought may wait in a buffer for more.
+            self.dirty |= step == Step::Worked;
             return Ok(step);
         }
         match self.life {
@@ -241,6 +244,7 @@ impl<T: Send> GateSubtask<T> {
             return Ok(Step::Blocked);
         }
         if tick(&mut *self.next, &self.context)? {
+            self.dirty = true;
             return Ok(Step::Worked);
         }
         let n = self.receivers.len();
@@ -316,6 +320,8 @@ impl<T: Send> Subtask for GateSubtask<T> {
             return Ok(Step::Done);
         }
         if let Some(step) = go_on(&mut *self.next)? {
+            // What it brought may wait in a buffer for more.
+            self.dirty |= step == Step::Worked;
             return Ok(step);
         }
         match self.life {

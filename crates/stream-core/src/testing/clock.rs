@@ -1,13 +1,14 @@
 //! A clock that stands still until somebody moves it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::time::Timestamp;
 
-/// Time moved by hand. Clones show the same time. Both its clocks start at zero: the wall clock at 1970-01-01T00:00:00Z.
+/// Time moved by hand. Clones show the same time. Both its clocks start at zero: the wall clock at 1970-01-01T00:00:00Z,
+/// until it is set.
 ///
 /// # Example
 /// ```
@@ -23,12 +24,20 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub struct VirtualClock {
     nanoseconds: Arc<AtomicU64>,
+    /// What the wall clock shows at monotonic time zero, in milliseconds.
+    epoch: Arc<AtomicI64>,
 }
 
 impl VirtualClock {
     /// A clock that shows zero.
     pub fn new() -> VirtualClock {
         VirtualClock::default()
+    }
+
+    /// Sets the wall clock, as people and time servers do; the monotonic clock goes on as before.
+    pub fn set_wall(&self, wall: Timestamp) {
+        let since_start = i64::try_from(self.monotonic().as_millis()).unwrap_or(i64::MAX);
+        self.epoch.store(wall.as_millis().saturating_sub(since_start), Ordering::Release);
     }
 
     /// Moves the clock forward.
@@ -44,6 +53,7 @@ impl Clock for VirtualClock {
     }
 
     fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(i64::try_from(self.monotonic().as_millis()).unwrap_or(i64::MAX))
+        let since_start = i64::try_from(self.monotonic().as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_millis(self.epoch.load(Ordering::Acquire).saturating_add(since_start))
     }
 }

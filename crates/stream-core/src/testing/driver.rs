@@ -14,6 +14,7 @@ use crate::stream::DataStream;
 use crate::testing::input::{TestInput, TestSource};
 use crate::testing::output::TestOutput;
 use crate::testing::stepped::SteppedJob;
+use crate::time::Timestamp;
 
 /// The name of the job in errors.
 const JOB: &str = "test";
@@ -237,6 +238,15 @@ impl TestDriver {
     /// ```
     pub fn advance(&mut self, by: Duration) -> Result<()> {
         self.running()?.advance(by)
+    }
+
+    /// Sets the wall clock of the job, which shows 1970-01-01T00:00:00Z before; no time passes by that.
+    ///
+    /// # Errors
+    /// As [`run_until_idle`](TestDriver::run_until_idle).
+    pub fn set_wall(&mut self, wall: Timestamp) -> Result<()> {
+        self.running()?.clock().set_wall(wall);
+        Ok(())
     }
 
     /// Ends every input and runs the job to its end.

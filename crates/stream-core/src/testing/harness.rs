@@ -6,7 +6,7 @@
 //! | | |
 //! | --- | --- |
 //! | batches | of one, of all, three random splits |
-//! | between two batches | nothing, a watermark, idleness, a barrier |
+//! | between two batches | nothing, a watermark, idleness, a barrier, a drained input |
 //! | snapshot and restore | never, after every batch, after every other |
 //! | behind the operator | always room, room only when everything else has been tried |
 //!
@@ -39,6 +39,8 @@ enum Between {
     Watermark,
     Idle,
     Barrier,
+    /// The input is drained for the moment.
+    Drained,
 }
 
 /// After which batch the operator is replaced by a fresh one.
@@ -78,7 +80,7 @@ struct Variation {
 }
 
 const BATCHES: [Batches; 5] = [Batches::One, Batches::All, Batches::Random(1), Batches::Random(2), Batches::Random(3)];
-const BETWEEN: [Between; 4] = [Between::Nothing, Between::Watermark, Between::Idle, Between::Barrier];
+const BETWEEN: [Between; 5] = [Between::Nothing, Between::Watermark, Between::Idle, Between::Barrier, Between::Drained];
 const RESTORES: [Restore; 3] = [Restore::Never, Restore::Every, Restore::EveryOther];
 const ROOMS: [Room; 2] = [Room::Always, Room::Scarce];
 
@@ -94,6 +96,7 @@ impl fmt::Display for Variation {
             Between::Watermark => ", a watermark after each",
             Between::Idle => ", idle after each",
             Between::Barrier => ", a barrier after each",
+            Between::Drained => ", drained after each",
         })?;
         f.write_str(match self.restore {
             Restore::Never => "",
@@ -302,6 +305,7 @@ where
                 None => Ok(()),
             },
             Between::Idle => rig.idle(),
+            Between::Drained => rig.drained(),
             // Any number will do, as long as each barrier has its own.
             Between::Barrier => rig.barrier(next as u64),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::{Committer, Opened, Poll, Source, SourceContext, SourceReader, SplitPosition};
+use crate::source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 use crate::thread::Waker;
 use crate::time::Timestamp;
 
@@ -38,9 +38,9 @@ pub struct TestInput<T> {
 }
 
 struct Shared<T> {
-    waiting: VecDeque<(T, Option<Timestamp>)>,
+    waiting: VecDeque<Item<T>>,
     /// What was read, for an input that can be read again, and how to hand out a copy.
-    read: Vec<(T, Option<Timestamp>)>,
+    read: Vec<Item<T>>,
     copy: Option<fn(&T) -> T>,
     /// How many records were handed out for good, because they can't be copied.
     gone: i64,
@@ -48,6 +48,22 @@ struct Shared<T> {
     committed: i64,
     /// Known when the job runs.
     reader: Option<Waker>,
+}
+
+/// What was pushed.
+enum Item<T> {
+    Record(T, Option<Timestamp>),
+    Progress(Progress),
+}
+
+impl<T> Item<T> {
+    /// Of a record, whether it has a timestamp.
+    fn has_time(&self) -> Option<bool> {
+        match self {
+            Item::Record(_, timestamp) => Some(timestamp.is_some()),
+            Item::Progress(_) => None,
+        }
+    }
 }
 
 impl<T> TestInput<T> {
@@ -80,7 +96,7 @@ impl<T> TestInput<T> {
     /// If the input has ended.
     #[track_caller]
     pub fn push(&self, record: T) {
-        self.add(record, None);
+        self.add(Item::Record(record, None));
     }
 
     /// Adds a record with an event-time timestamp.
@@ -89,7 +105,42 @@ impl<T> TestInput<T> {
     /// If the input has ended.
     #[track_caller]
     pub fn push_at(&self, record: T, timestamp: Timestamp) {
-        self.add(record, Some(timestamp));
+        self.add(Item::Record(record, Some(timestamp)));
+    }
+
+    /// Lets event time reach `watermark` behind what was pushed before, as a source with event time of its own would.
+    ///
+    /// # Panics
+    /// If the input has ended.
+    ///
+    /// # Example
+    /// ```
+    /// use stream_core::Timestamp;
+    /// use stream_core::testing::TestDriver;
+    ///
+    /// let mut driver = TestDriver::new();
+    /// let (words, same) = driver.job(|words| words);
+    /// words.push_at("early", Timestamp::from_millis(10));
+    /// words.push_watermark(Timestamp::from_millis(50));
+    /// words.push_at("late", Timestamp::from_millis(20));
+    /// words.push_idle();
+    /// driver.run_until_idle()?;
+    /// assert_eq!(same.take(), ["early", "late"]);
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn push_watermark(&self, watermark: Timestamp) {
+        self.add(Item::Progress(Progress::Watermark(watermark)));
+    }
+
+    /// Tells the job that the input is silent, behind what was pushed before: nobody waits for its watermark until the
+    /// next one is pushed.
+    ///
+    /// # Panics
+    /// If the input has ended.
+    #[track_caller]
+    pub fn push_idle(&self) {
+        self.add(Item::Progress(Progress::Idle));
     }
 
     /// Adds records without timestamps.
@@ -112,7 +163,7 @@ impl<T> TestInput<T> {
 
     /// How many records the job has not read yet.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting.len()
+        self.lock().waiting.iter().filter(|item| matches!(item, Item::Record(..))).count()
     }
 
     /// The committed position: everything with a smaller offset has reached every sink and would not be read again
@@ -122,10 +173,10 @@ impl<T> TestInput<T> {
     }
 
     #[track_caller]
-    fn add(&self, record: T, timestamp: Option<Timestamp>) {
+    fn add(&self, item: Item<T>) {
         let mut shared = self.lock();
         assert!(!shared.ended, "pushed into an input that has ended; push before end() and finish()");
-        shared.waiting.push_back((record, timestamp));
+        shared.waiting.push_back(item);
         shared.wake();
     }
 
@@ -137,13 +188,15 @@ impl<T> TestInput<T> {
 
 impl<T> Shared<T> {
     /// Hands out the next record.
-    fn take(&mut self) -> Option<(T, Option<Timestamp>)> {
-        let (record, timestamp) = self.waiting.pop_front()?;
-        match self.copy {
-            Some(copy) => self.read.push((copy(&record), timestamp)),
-            None => self.gone += 1,
+    fn take(&mut self) -> Option<Item<T>> {
+        let item = self.waiting.pop_front()?;
+        match (self.copy, &item) {
+            (Some(copy), Item::Record(record, timestamp)) => self.read.push(Item::Record(copy(record), *timestamp)),
+            (Some(_), Item::Progress(progress)) => self.read.push(Item::Progress(*progress)),
+            (None, Item::Record(..)) => self.gone += 1,
+            (None, Item::Progress(_)) => {}
         }
-        Some((record, timestamp))
+        Some(item)
     }
 
     /// Makes the record at position `next` the one to be read next.
@@ -152,11 +205,13 @@ impl<T> Shared<T> {
             let error = Error::new(ErrorKind::Config, format!("the input `{name}` can't be read again"));
             return Err(error.with_hint("make it with TestDriver::durable_input"));
         }
-        let next = usize::try_from(next).unwrap_or(0);
-        while self.read.len() > next
-            && let Some(record) = self.read.pop()
+        let mut records = self.read.iter().filter(|item| matches!(item, Item::Record(..))).count() as i64;
+        // What was said about time behind the last record counts again: it may have come after the barrier.
+        while (records > next || matches!(self.read.last(), Some(Item::Progress(_))))
+            && let Some(item) = self.read.pop()
         {
-            self.waiting.push_front(record);
+            records -= i64::from(matches!(item, Item::Record(..)));
+            self.waiting.push_front(item);
         }
         Ok(())
     }
@@ -198,22 +253,34 @@ struct TestReader<T> {
 impl<T: Send> SourceReader<T> for TestReader<T> {
     fn poll(&mut self, batch: &mut Batch<T>) -> Result<Poll> {
         let mut shared = self.input.lock();
-        let has_time = shared.waiting.front().is_some_and(|(_, timestamp)| timestamp.is_some());
+        let has_time = shared.waiting.front().and_then(Item::has_time);
         while batch.len() < BATCH_SIZE {
             // A batch has timestamps for all its records or for none.
-            if shared.waiting.front().is_none_or(|(_, timestamp)| timestamp.is_some() != has_time) {
+            if has_time.is_none() || shared.waiting.front().and_then(Item::has_time) != has_time {
                 break;
             }
-            let Some((record, timestamp)) = shared.take() else { break };
+            let Some(Item::Record(record, timestamp)) = shared.take() else { break };
             batch.push_as(record, timestamp);
         }
         if batch.is_empty() {
-            return Ok(if shared.ended { Poll::End } else { Poll::Idle });
+            // What comes first says how far time is: `progress` takes it, and the rest needs another poll.
+            if shared.waiting.len() > 1 || shared.ended && !shared.waiting.is_empty() {
+                shared.wake();
+            }
+            return Ok(if shared.ended && shared.waiting.is_empty() { Poll::End } else { Poll::Idle });
         }
         let first = self.next;
         self.next += batch.len() as i64;
         batch.add_position(&self.split, first, self.next - 1);
         Ok(Poll::Ready)
+    }
+
+    fn progress(&mut self) -> Option<Progress> {
+        let mut shared = self.input.lock();
+        let Some(Item::Progress(progress)) = shared.waiting.front() else { return None };
+        let progress = *progress;
+        shared.take();
+        Some(progress)
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {

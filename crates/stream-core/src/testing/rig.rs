@@ -79,6 +79,11 @@ where
         self.tell("idleness", |link| link.idle())
     }
 
+    /// As a subtask does when there is nothing more to read: the chain is clear then.
+    pub(crate) fn drained(&mut self) -> Result<(), String> {
+        self.tell("a drained input", |link| link.flush())
+    }
+
     pub(crate) fn barrier(&mut self, epoch: u64) -> Result<(), String> {
         self.tell("a barrier", |link| link.barrier(Barrier { epoch }))?;
         let seen = self.collector.lock().barrier;

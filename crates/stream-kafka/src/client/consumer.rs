@@ -159,6 +159,23 @@ impl ConsumerHandle {
         Ok(lanes)
     }
 
+    /// Stops fetching a split, or goes on with it at `next`. What was fetched and not taken off its lane is thrown away.
+    ///
+    /// Asks the client's own thread, which answers in microseconds.
+    pub(crate) fn set_paused(&self, split: TopicPartition, paused: bool, next: i64) -> Result<(), KafkaError> {
+        let (topic, partition) = split;
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(topic.as_str(), partition, Offset::Offset(next))?;
+        if paused {
+            return self.0.pause(&list);
+        }
+        // librdkafka would go on at its own idea of our position, which the report of a partition's end moves one
+        // record too far (rd_kafka_q_serve_rkmessages, 2.12). A limit of zero means not to wait for the seek; the
+        // resume is queued behind it.
+        self.0.seek_partitions(list.clone(), Duration::ZERO)?;
+        self.0.resume(&list)
+    }
+
     /// Sends what is fetched for a partition to a lane's queue from now on.
     fn forward(&self, topic: Topic, partition: i32, lane: &Lane) -> Result<Queue> {
         let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;

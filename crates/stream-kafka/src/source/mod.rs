@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use stream_core::{
     DataStream, Error, ErrorKind, Opened, OperatorContext, Record, Result, Source, SourceContext, SourceReader,
-    StreamingContext,
+    StreamingContext, WatermarkStrategy,
 };
 
 pub use start::OffsetsInitializer;
@@ -32,7 +32,7 @@ use crate::settings::{Chosen, Settings};
 use bad_records::BadRecordPlan;
 use committer::KafkaCommitter;
 use dead_letters::DeadLetters;
-use reader::{KafkaReader, Shape, ValueOnly, WholeRecord};
+use reader::{KafkaReader, Parts, Shape, ValueOnly, WholeRecord};
 use start::{StartPlan, resolve};
 
 /// Reads records of type `T` from Kafka, as `kafka.source` (or `kafka.source.<alias>`) of the configuration says.
@@ -59,7 +59,7 @@ use start::{StartPlan, resolve};
 /// # Ok::<(), stream_core::Error>(())
 /// ```
 #[must_use = "call .stream() or .values() to read"]
-pub struct KafkaSource<'c, T, D = DefaultSchema> {
+pub struct KafkaSource<'c, T, D = DefaultSchema, W = NoWatermarks> {
     context: &'c StreamingContext,
     chosen: Chosen,
     topics: Vec<String>,
@@ -67,8 +67,13 @@ pub struct KafkaSource<'c, T, D = DefaultSchema> {
     bounded: bool,
     bad_records: Option<BadRecords>,
     deserializer: D,
+    watermarks: W,
     records: PhantomData<fn() -> T>,
 }
+
+/// A source without event time of its own: records have Kafka's timestamps, and the only watermark is the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoWatermarks;
 
 impl<'c, T: Record> KafkaSource<'c, T> {
     /// A source with the settings of the context's configuration; decodes strings and bytes by themselves.
@@ -81,12 +86,13 @@ impl<'c, T: Record> KafkaSource<'c, T> {
             bounded: false,
             bad_records: None,
             deserializer: DefaultSchema,
+            watermarks: NoWatermarks,
             records: PhantomData,
         }
     }
 }
 
-impl<'c, T: Record, D> KafkaSource<'c, T, D> {
+impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
     /// Chooses one of several instances below `kafka.source`.
     pub fn alias(mut self, alias: impl Into<String>) -> Self {
         self.chosen.alias = Some(alias.into());
@@ -142,14 +148,64 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         self
     }
 
+    /// Makes watermarks in the source: one generator per partition, merged by the minimum over the partitions that are not
+    /// idle, so no record is late by the watermark of another partition.
+    ///
+    /// The strategy looks at what the stream carries: `WatermarkStrategy<KafkaRecord<T>>` before
+    /// [`stream`](KafkaSource::stream), `WatermarkStrategy<T>` before [`values`](KafkaSource::values). Without an assigner a
+    /// record's time is Kafka's timestamp.
+    ///
+    /// With [`with_idleness`](WatermarkStrategy::with_idleness) a partition is idle when it has been silent for the timeout
+    /// *and* its position has reached the log end (under `read_committed`, the last stable offset). Without it a partition
+    /// that nothing is written to holds event time back; the log names it after ten seconds, and
+    /// [`WatermarkStrategy::progress`] at any time. A subtask without partitions holds nobody back in either case.
+    ///
+    /// With [`with_alignment`](WatermarkStrategy::with_alignment) partitions that are too far ahead are not fetched.
+    ///
+    /// # Example
+    /// ```
+    /// # let configuration = stream_core::Configuration::builder()
+    /// #     .set("kafka.source.bootstrap.servers", "h:9092").set("kafka.source.topic", "orders").build()?;
+    /// # let ctx = stream_core::StreamingContext::new(configuration);
+    /// use std::time::Duration;
+    /// use stream_core::{Timestamp, WatermarkStrategy};
+    /// use stream_kafka::{KafkaSchema, KafkaSource};
+    ///
+    /// #[derive(KafkaSchema)]
+    /// struct Order {
+    ///     order_time: i64,
+    /// }
+    ///
+    /// let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_secs(60))
+    ///     .with_timestamp_assigner(|order: &Order, _| Timestamp::from_millis(order.order_time))
+    ///     .with_idleness(Duration::from_secs(30));
+    /// let orders = KafkaSource::<Order>::new(&ctx).watermarks(strategy).values();
+    /// # orders.for_each(|_| {});
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn watermarks<O>(self, strategy: WatermarkStrategy<O>) -> KafkaSource<'c, T, D, WatermarkStrategy<O>> {
+        let KafkaSource { context, chosen, topics, start, bounded, bad_records, deserializer, records, .. } = self;
+        KafkaSource {
+            context,
+            chosen,
+            topics,
+            start,
+            bounded,
+            bad_records,
+            deserializer,
+            watermarks: strategy,
+            records,
+        }
+    }
+
     /// Decodes with a schema of your own.
-    pub fn deserializer<E: KafkaDeserializationSchema<T>>(self, deserializer: E) -> KafkaSource<'c, T, E> {
-        let KafkaSource { context, chosen, topics, start, bounded, bad_records, records, .. } = self;
-        KafkaSource { context, chosen, topics, start, bounded, bad_records, deserializer, records }
+    pub fn deserializer<E: KafkaDeserializationSchema<T>>(self, deserializer: E) -> KafkaSource<'c, T, E, W> {
+        let KafkaSource { context, chosen, topics, start, bounded, bad_records, watermarks, records, .. } = self;
+        KafkaSource { context, chosen, topics, start, bounded, bad_records, deserializer, watermarks, records }
     }
 
     /// Decodes JSON by serde.
-    pub fn json(self) -> KafkaSource<'c, T, JsonSchema>
+    pub fn json(self) -> KafkaSource<'c, T, JsonSchema, W>
     where
         T: DeserializeOwned,
     {
@@ -157,7 +213,7 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
     }
 
     /// Decodes with a function of the borrowed record; nothing is copied that it does not keep.
-    pub fn decode<F, E>(self, function: F) -> KafkaSource<'c, T, Decode<F, T>>
+    pub fn decode<F, E>(self, function: F) -> KafkaSource<'c, T, Decode<F, T>, W>
     where
         E: std::fmt::Display,
         F: FnMut(&RawRecord<'_>) -> Result<T, E> + Clone + Send + 'static,
@@ -165,23 +221,10 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
         self.deserializer(Decode::new(function))
     }
 
-    /// The stream of records with topic, partition, offset, key, headers and the decoded value.
-    pub fn stream(self) -> DataStream<KafkaRecord<T>>
-    where
-        D: KafkaDeserializationSchema<T>,
-    {
-        self.build::<WholeRecord>()
-    }
-
-    /// The stream of decoded values alone; keys and headers are not even looked at.
-    pub fn values(self) -> DataStream<T>
-    where
-        D: KafkaDeserializationSchema<T>,
-    {
-        self.build::<ValueOnly>()
-    }
-
-    fn build<S: Shape<T>>(self) -> DataStream<S::Output>
+    fn build<S: Shape<T>>(
+        self,
+        strategy: impl FnOnce(W) -> Option<WatermarkStrategy<S::Output>>,
+    ) -> DataStream<S::Output>
     where
         D: KafkaDeserializationSchema<T>,
     {
@@ -194,8 +237,8 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
                 None
             }
         };
-        let node: KafkaSourceNode<T, D, S> =
-            KafkaSourceNode { description, deserializer: self.deserializer, types: PhantomData };
+        let (deserializer, strategy) = (self.deserializer, strategy(self.watermarks));
+        let node: KafkaSourceNode<T, D, S> = KafkaSourceNode { description, deserializer, strategy };
         context.source("kafka", node)
     }
 
@@ -274,6 +317,36 @@ impl<'c, T: Record, D> KafkaSource<'c, T, D> {
     }
 }
 
+impl<T: Record, D: KafkaDeserializationSchema<T>> KafkaSource<'_, T, D> {
+    /// The stream of records with topic, partition, offset, key, headers and the decoded value.
+    pub fn stream(self) -> DataStream<KafkaRecord<T>> {
+        self.build::<WholeRecord>(|NoWatermarks| None)
+    }
+
+    /// The stream of decoded values alone; keys and headers are not even looked at.
+    pub fn values(self) -> DataStream<T> {
+        self.build::<ValueOnly>(|NoWatermarks| None)
+    }
+}
+
+impl<T, D> KafkaSource<'_, T, D, WatermarkStrategy<KafkaRecord<T>>>
+where
+    T: Record,
+    D: KafkaDeserializationSchema<T>,
+{
+    /// The stream of whole records, with the watermarks of the strategy.
+    pub fn stream(self) -> DataStream<KafkaRecord<T>> {
+        self.build::<WholeRecord>(Some)
+    }
+}
+
+impl<T: Record, D: KafkaDeserializationSchema<T>> KafkaSource<'_, T, D, WatermarkStrategy<T>> {
+    /// The stream of decoded values alone, with the watermarks of the strategy.
+    pub fn values(self) -> DataStream<T> {
+        self.build::<ValueOnly>(Some)
+    }
+}
+
 /// What the configuration asks for and this version does not have: better an error than a setting without effect.
 fn unsupported(settings: &Settings) -> Vec<Error> {
     let engine = &settings.translation.engine;
@@ -344,10 +417,10 @@ fn ask_brokers(description: &Description) -> Result<String> {
     }
 }
 
-struct KafkaSourceNode<T, D, S> {
+struct KafkaSourceNode<T, D, S: Shape<T>> {
     description: Option<Description>,
     deserializer: D,
-    types: PhantomData<fn() -> (T, S)>,
+    strategy: Option<WatermarkStrategy<S::Output>>,
 }
 
 impl<T, D, S> Source<S::Output> for KafkaSourceNode<T, D, S>
@@ -376,9 +449,18 @@ where
         for (subtask, (lane, splits)) in lanes.into_iter().zip(dealt).enumerate() {
             let letters = letters.as_ref().map(|l| l.lane(subtask, std::any::type_name::<D>())).transpose()?;
             let triage = description.bad_records.triage(letters, Arc::clone(&tally));
-            let (lane, deserializer) = ((lane, context.waker(subtask)), self.deserializer.clone());
-            let reader = KafkaReader::<T, D, S>::new(subtask == 0, lane, splits, bounded, deserializer, triage);
-            readers.push(Box::new(reader));
+            readers.push(Box::new(KafkaReader::<T, D, S>::new(Parts {
+                serves: subtask == 0,
+                lane,
+                waker: context.waker(subtask),
+                splits,
+                bounded,
+                deserializer: self.deserializer.clone(),
+                triage,
+                watermarks: self.strategy.as_ref().map(|strategy| strategy.reader(context)),
+                clock: context.clock(),
+                values: PhantomData,
+            })));
         }
         let committer = (description.commits || letters.is_some()).then(|| {
             // Dead letters are flushed even where no position is stored.

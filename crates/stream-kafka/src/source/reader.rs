@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::client::ErrorCode;
+use stream_core::clock::Clock;
 use stream_core::thread::Waker;
-use stream_core::{Batch, Error, ErrorKind, Poll, Record, Result, SourceReader, SplitPosition};
+use stream_core::{
+    Batch, Error, ErrorKind, Poll, Progress, Record, Result, SourceReader, SplitPosition, SplitWatermarks,
+};
 
 use super::bad_records::Triage;
 use super::start::Resolved;
@@ -76,7 +79,7 @@ impl Split {
     }
 }
 
-pub(super) struct KafkaReader<T, D, S> {
+pub(super) struct KafkaReader<T, D, S: Shape<T>> {
     lane: Lane,
     state: State<T, D, S>,
     /// One reader per source serves the handle's own events.
@@ -86,10 +89,30 @@ pub(super) struct KafkaReader<T, D, S> {
     trouble: bool,
     /// Wakes this reader's own subtask.
     waker: Waker,
+    clock: Arc<dyn Clock>,
+    /// Whether the last poll found nothing more to read.
+    drained: bool,
+}
+
+/// What the reader of one subtask works with.
+pub(super) struct Parts<T, D, O> {
+    /// One reader per source serves the handle's own events.
+    pub(super) serves: bool,
+    pub(super) lane: Lane,
+    /// Wakes the reader's own subtask.
+    pub(super) waker: Waker,
+    pub(super) splits: Vec<Resolved>,
+    pub(super) bounded: bool,
+    pub(super) deserializer: D,
+    pub(super) triage: Triage,
+    /// Without splits yet.
+    pub(super) watermarks: Option<SplitWatermarks<O>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) values: PhantomData<fn() -> T>,
 }
 
 /// What decoding needs, apart from the lane that lends the messages.
-struct State<T, D, S> {
+struct State<T, D, S: Shape<T>> {
     splits: Vec<Split>,
     /// The split of the message before: messages come in runs.
     current: usize,
@@ -103,7 +126,10 @@ struct State<T, D, S> {
     triage: Triage,
     /// Whose rights are checked.
     account: Account,
-    shape: PhantomData<fn() -> S>,
+    /// The generators of the splits, by the same index; none without a strategy.
+    watermarks: Option<SplitWatermarks<S::Output>>,
+    /// How long the batch was when the run began.
+    run_from: usize,
 }
 
 impl<T, D, S> KafkaReader<T, D, S>
@@ -112,20 +138,34 @@ where
     D: KafkaDeserializationSchema<T>,
     S: Shape<T>,
 {
-    /// The reader of one subtask; the first one of a source serves the handle's own events.
-    pub(super) fn new(
-        serves: bool,
-        (lane, waker): (Lane, Waker),
-        splits: Vec<Resolved>,
-        bounded: bool,
-        deserializer: D,
-        triage: Triage,
-    ) -> Self {
-        let splits = splits.into_iter().map(Split::new).collect();
-        let (run, in_hand, decoded, shape) = (None, None, Vec::new(), PhantomData);
+    /// The reader of one subtask.
+    pub(super) fn new(parts: Parts<T, D, S::Output>) -> Self {
+        let Parts { serves, lane, waker, splits, bounded, deserializer, triage, mut watermarks, clock, .. } = parts;
+        let splits: Vec<Split> = splits.into_iter().map(Split::new).collect();
+        if let Some(watermarks) = &mut watermarks {
+            for split in &splits {
+                let index = watermarks.add_split(Arc::clone(&split.name));
+                if split.finished {
+                    watermarks.finished(index);
+                }
+            }
+        }
+        let (current, run, run_from, in_hand, decoded) = (0, None, 0, None, Vec::new());
         let account = lane.handle().account().clone();
-        let state = State { splits, current: 0, run, in_hand, bounded, deserializer, decoded, triage, account, shape };
-        KafkaReader { lane, state, serves, polls: 0, trouble: false, waker }
+        let state = State {
+            splits,
+            current,
+            run,
+            in_hand,
+            bounded,
+            deserializer,
+            decoded,
+            triage,
+            account,
+            watermarks,
+            run_from,
+        };
+        KafkaReader { lane, state, serves, polls: 0, trouble: false, waker, clock, drained: false }
     }
 
     fn serve(&mut self) {
@@ -150,9 +190,15 @@ where
         match fetched {
             Fetched::Record(raw) => self.record(&raw, batch),
             Fetched::PartitionEnd(split, offset) => {
-                self.note_run(batch);
+                self.note_run(batch)?;
                 if let Some(index) = self.splits.iter().position(|s| s.id == split) {
                     self.splits[index].advance(offset);
+                    if let Some(watermarks) = &mut self.watermarks {
+                        watermarks.at_end(index);
+                        if self.splits[index].finished {
+                            watermarks.finished(index);
+                        }
+                    }
                 }
                 Ok(())
             }
@@ -164,7 +210,7 @@ where
     fn record(&mut self, raw: &RawRecord<'_>, batch: &mut Batch<S::Output>) -> Result<()> {
         let id = (raw.topic(), raw.partition());
         if self.splits.get(self.current).is_none_or(|s| s.id != id) {
-            self.note_run(batch);
+            self.note_run(batch)?;
             let found = self.splits.iter().position(|s| s.id == id);
             self.current = found
                 .ok_or_else(|| Error::internal(format!("a record of {}[{}] came to the wrong lane", id.0, id.1)))?;
@@ -202,9 +248,28 @@ where
     }
 
     /// Notes the run of offsets read since the last change of partition.
-    fn note_run(&mut self, batch: &mut Batch<S::Output>) {
-        if let (Some((first, last)), Some(split)) = (self.run.take(), self.splits.get(self.current)) {
+    fn note_run(&mut self, batch: &mut Batch<S::Output>) -> Result<()> {
+        let Some(split) = self.splits.get(self.current) else { return Ok(()) };
+        let run = self.run.take();
+        if let Some((first, last)) = run {
             batch.add_position(&split.name, first, last);
+        }
+        match &mut self.watermarks {
+            Some(watermarks) => {
+                if let Some((first, last)) = run {
+                    // Only where every offset of the run has one record is it known which one an assigner has in hand.
+                    let records = batch.len() - self.run_from;
+                    self.in_hand = (last - first + 1 == records as i64).then_some(first);
+                    watermarks.on_records(self.current, batch, self.run_from)?;
+                    self.in_hand = None;
+                }
+                if split.finished {
+                    watermarks.finished(self.current);
+                }
+                self.run_from = batch.len();
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -249,6 +314,7 @@ where
 {
     fn poll(&mut self, batch: &mut Batch<S::Output>) -> Result<Poll> {
         let mut empty = 0;
+        (self.drained, self.state.run_from) = (false, 0);
         loop {
             if self.state.is_finished() {
                 return Ok(Poll::End);
@@ -258,7 +324,7 @@ where
             }
             let state = &mut self.state;
             let taken = self.lane.fetch(|fetched| state.take(fetched, batch))?;
-            state.note_run(batch);
+            state.note_run(batch)?;
             self.polls = self.polls.wrapping_add(1);
             if !batch.is_empty() {
                 if std::mem::take(&mut self.trouble) {
@@ -271,6 +337,7 @@ where
             }
             // Idle only once the queue is empty: the client calls again when it stops being empty.
             if taken == 0 {
+                self.drained = true;
                 self.serve();
                 return Ok(if self.state.is_finished() { Poll::End } else { Poll::Idle });
             }
@@ -284,13 +351,31 @@ where
         }
     }
 
+    fn progress(&mut self) -> Option<Progress> {
+        let watermarks = self.state.watermarks.as_mut()?;
+        let progress = watermarks.advance(self.clock.now(), self.drained);
+        for (index, pause) in watermarks.pauses() {
+            let split = &self.state.splits[index];
+            if let Err(error) = self.lane.handle().set_paused(split.id, pause, split.next) {
+                // It is read further, or later: neither costs a record.
+                tracing::warn!("{}: can't be aligned to the others: {error}", split.name);
+            }
+        }
+        progress
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.state.watermarks.as_ref().and_then(SplitWatermarks::due)
+    }
+
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
         positions.extend(self.state.splits.iter().map(|s| SplitPosition { split: s.name.clone(), next: s.next }));
     }
 
     fn failed_at(&self) -> Option<SplitPosition> {
         let split = self.state.splits.get(self.state.current)?;
-        self.state.in_hand.map(|next| SplitPosition { split: split.name.clone(), next })
+        let in_run = self.state.watermarks.as_ref().and_then(SplitWatermarks::failed_at).unwrap_or(0);
+        self.state.in_hand.map(|first| SplitPosition { split: split.name.clone(), next: first + in_run as i64 })
     }
 }
 

@@ -1,0 +1,254 @@
+//! Event time in whole jobs, with time moved by hand: when watermarks come, who is idle, what moves nothing.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stream_core::testing::{TestDriver, TestInput, TestOutput};
+use stream_core::{Batch, DataStream, Operator, Output, Record, Result, SplitActivity, Timestamp, WatermarkStrategy};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+/// What an operator behind the watermarks is told, in order.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    fn add(&self, text: String) {
+        self.0.lock().expect("no panic").push(text);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().expect("no panic"))
+    }
+}
+
+struct Observer(Seen);
+
+impl<T: Record> Operator<T, T> for Observer {
+    fn process(&mut self, batch: &mut Batch<T>, out: &mut dyn Output<T>) -> Result<()> {
+        self.0.add(format!("{} records", batch.len()));
+        out.batch(batch)
+    }
+
+    fn watermark(&mut self, watermark: Timestamp, _out: &mut dyn Output<T>) -> Result<Option<Timestamp>> {
+        self.0.add(format!("{watermark:?}"));
+        Ok(Some(watermark))
+    }
+
+    fn idle(&mut self, _out: &mut dyn Output<T>) -> Result<bool> {
+        self.0.add("idle".into());
+        Ok(true)
+    }
+}
+
+fn observed<T: Record>(stream: DataStream<T>, seen: &Seen) -> DataStream<T> {
+    let seen = seen.clone();
+    stream.transform("observer", move |_| Observer(seen.clone()))
+}
+
+/// Records are their own timestamps.
+fn timed(strategy: WatermarkStrategy<i64>) -> WatermarkStrategy<i64> {
+    strategy.with_timestamp_assigner(|millis, _| at(*millis))
+}
+
+fn bounded(bound: Duration) -> WatermarkStrategy<i64> {
+    timed(WatermarkStrategy::for_bounded_out_of_orderness(bound))
+}
+
+fn job(driver: &mut TestDriver, strategy: WatermarkStrategy<i64>) -> (TestInput<i64>, TestOutput<i64>, Seen) {
+    let seen = Seen::default();
+    let (input, output) =
+        driver.job(|stream| observed(stream.assign_timestamps_and_watermarks(strategy.clone()), &seen));
+    (input, output, seen)
+}
+
+#[test]
+fn a_drained_input_brings_the_watermark_and_the_end_brings_the_last() {
+    let mut driver = TestDriver::new();
+    let (input, output, seen) = job(&mut driver, bounded(SECOND));
+    input.push_all([3_000, 5_000, 4_000]);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["3 records", "3999ms"]);
+    // Time alone brings nothing.
+    driver.advance(60 * SECOND).expect("runs");
+    input.push(4_500);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["1 records"]);
+    driver.finish().expect("ends");
+    assert_eq!(seen.take(), ["+inf"]);
+    let timestamps: Vec<_> = output.take_timed().into_iter().map(|(_, timestamp)| timestamp).collect();
+    assert_eq!(timestamps, [3_000, 5_000, 4_000, 4_500].map(|millis| Some(at(millis))));
+}
+
+#[test]
+fn upstream_watermarks_and_idleness_end_at_the_strategy() {
+    let mut driver = TestDriver::new();
+    let (input, _output, seen) = job(&mut driver, bounded(SECOND));
+    input.push_watermark(at(99_000));
+    input.push(5_000);
+    input.push_idle();
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["1 records", "3999ms"]);
+    driver.finish().expect("ends");
+    assert_eq!(seen.take(), ["+inf"]);
+}
+
+#[test]
+fn what_a_test_pushes_comes_in_order() {
+    let seen = Seen::default();
+    let mut driver = TestDriver::new();
+    let (input, _output) = driver.job(|stream| observed(stream, &seen));
+    input.push_watermark(at(1));
+    input.push_idle();
+    input.push_at(7, at(7));
+    input.push_at(8, at(8));
+    input.push_watermark(at(8));
+    input.push_at(9, at(9));
+    input.push_idle();
+    assert_eq!(input.waiting(), 3);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["1ms", "idle", "2 records", "8ms", "1 records", "idle"]);
+    input.push_watermark(at(20));
+    driver.finish().expect("ends");
+    assert_eq!(seen.take(), ["20ms", "+inf"]);
+}
+
+#[test]
+fn a_quiet_input_becomes_idle_and_comes_back() {
+    let mut driver = TestDriver::new();
+    let (input, _output, seen) = job(&mut driver, bounded(SECOND).with_idleness(10 * SECOND));
+    input.push(5_000);
+    driver.run_until_idle().expect("runs");
+    driver.advance(Duration::from_millis(9_999)).expect("runs");
+    assert_eq!(seen.take(), ["1 records", "3999ms"]);
+    driver.advance(Duration::from_millis(1)).expect("runs");
+    assert_eq!(seen.take(), ["idle"]);
+    driver.advance(60 * SECOND).expect("runs");
+    input.push(1_000);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["1 records", "3999ms"]);
+}
+
+#[test]
+fn an_input_that_is_silent_from_the_beginning_becomes_idle_too() {
+    let mut driver = TestDriver::new();
+    let (_input, _output, seen) = job(&mut driver, bounded(SECOND).with_idleness(10 * SECOND));
+    driver.advance(10 * SECOND).expect("runs");
+    assert_eq!(seen.take(), ["idle"]);
+}
+
+/// Two inputs that meet: without idleness the silent one holds both back, and it has a name.
+#[test]
+fn a_silent_input_holds_back_unless_it_may_be_idle() {
+    for idleness in [None, Some(10 * SECOND)] {
+        let seen = Seen::default();
+        let mut driver = TestDriver::new();
+        let (talks, talking) = driver.input("talks");
+        let (_silent, silent) = driver.input("silent");
+        let mut strategy = bounded(Duration::ZERO);
+        if let Some(timeout) = idleness {
+            strategy = strategy.with_idleness(timeout);
+        }
+        let progress = strategy.progress();
+        let talking = talking.assign_timestamps_and_watermarks(strategy.clone()).name("times of talks");
+        let silent = silent.assign_timestamps_and_watermarks(strategy).name("times of silent");
+        let _output = driver.output(observed(talking.union([silent]), &seen));
+        for second in 1..=12 {
+            talks.push(second * 1_000);
+            driver.run_until_idle().expect("runs");
+            driver.advance(SECOND).expect("runs");
+        }
+        let seen = seen.take();
+        let watermarks: Vec<_> = seen.iter().filter(|event| !event.contains("record")).collect();
+        let holding_back = progress.holding_back().expect("somebody is read");
+        match idleness {
+            None => {
+                assert_eq!(watermarks, Vec::<&String>::new());
+                assert_eq!(&*holding_back.split, "times of silent[0]");
+                assert_eq!(holding_back.watermark, Timestamp::MIN);
+            }
+            Some(_) => {
+                assert_eq!(watermarks, ["9999ms", "10999ms", "11999ms"]);
+                assert_eq!(&*holding_back.split, "times of talks[0]");
+                assert_eq!(progress.splits()[1].activity, SplitActivity::Idle);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_dated_2099_moves_nothing() {
+    let mut driver = TestDriver::new();
+    let strategy = bounded(SECOND);
+    let progress = strategy.progress();
+    let (input, output, seen) = job(&mut driver, strategy);
+    let (today, far) = (1_800_000_000_000, 4_070_908_800_000);
+    driver.set_wall(at(today)).expect("runs");
+    input.push_all([today, far, today + 500]);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["3 records".to_owned(), format!("{}ms", today - 501)]);
+    assert_eq!(progress.far_future_records(), 1);
+    // It is still there, with its date.
+    assert_eq!(output.take_timed()[1], (far, Some(at(far))));
+}
+
+#[test]
+fn punctuations_come_behind_their_batch() {
+    let mut driver = TestDriver::new();
+    let marks = WatermarkStrategy::punctuated(|millis: &i64, t| (millis % 10 == 0).then_some(t));
+    let (input, _output, seen) = job(&mut driver, timed(marks));
+    input.push_all([3, 10, 12]);
+    driver.run_until_idle().expect("runs");
+    input.push_all([15]);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["3 records", "10ms", "1 records"]);
+}
+
+#[test]
+fn a_stream_that_is_never_drained_gets_watermarks_by_the_interval() {
+    let seen = Seen::default();
+    let mut driver = TestDriver::new();
+    let numbers = driver.context().generate(512 * 20, |index| i64::try_from(index).expect("small"));
+    let output = driver.output(observed(numbers.assign_timestamps_and_watermarks(bounded(Duration::ZERO)), &seen));
+    // Each step takes up to 100 ms, so that not each of the 20 batches can have a watermark, but many do.
+    driver.running().expect("a good plan").set_step_time(Duration::from_millis(100));
+    driver.finish().expect("ends");
+    let watermarks = seen.take().into_iter().filter(|event| event.ends_with("ms")).count();
+    assert!((3..=12).contains(&watermarks), "{watermarks} watermarks");
+    assert_eq!(output.take().len(), 512 * 20);
+}
+
+#[test]
+fn alignment_in_the_middle_of_a_stream_is_refused() {
+    let mut driver = TestDriver::new();
+    job(&mut driver, bounded(SECOND).with_alignment(SECOND));
+    let error = driver.finish().expect_err("an operator never chooses its input");
+    assert!(error.to_string().contains("with_alignment has no effect in the middle of a stream"), "{error}");
+}
+
+#[test]
+fn records_without_a_time_are_named() {
+    let mut driver = TestDriver::new();
+    let (input, _output, _seen) = job(&mut driver, WatermarkStrategy::for_monotonous_timestamps());
+    input.push(1);
+    let error = driver.finish().expect_err("there is no timestamp");
+    assert!(error.to_string().contains("records have no timestamp"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("with_timestamp_assigner")), "{error}");
+}
+
+#[test]
+fn an_assigner_that_panics_is_placed() {
+    let mut driver = TestDriver::new();
+    let strategy = WatermarkStrategy::for_monotonous_timestamps().with_timestamp_assigner(|millis: &i64, _| {
+        assert!(*millis < 12, "no such time");
+        at(*millis)
+    });
+    let (input, _output, _seen) = job(&mut driver, strategy);
+    input.push_all([10, 11, 12, 13]);
+    let error = driver.finish().expect_err("it panics");
+    assert!(error.to_string().contains("input offset 2"), "{error}");
+}
