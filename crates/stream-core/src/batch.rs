@@ -110,6 +110,11 @@ impl<T> Batch<T> {
         self.records.drain(..)
     }
 
+    /// As [`Batch::drain`], with the timestamps beside: one per record, or none at all.
+    pub(crate) fn drain_timed(&mut self) -> (std::vec::Drain<'_, T>, &[Timestamp]) {
+        (self.records.drain(..), &self.timestamps)
+    }
+
     /// Empties the batch and keeps its buffers.
     pub fn clear(&mut self) {
         self.records.clear();

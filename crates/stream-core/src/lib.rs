@@ -46,6 +46,7 @@ mod stream;
 pub mod testing;
 pub mod thread;
 mod time;
+pub mod window;
 
 pub use batch::{BATCH_SIZE, Batch};
 pub use context::{EndCheck, StreamingContext};
