@@ -117,7 +117,7 @@ impl<T> Batch<T> {
     }
 
     /// As [`Batch::drain`], with the timestamps beside: one per record, or none at all.
-    pub fn drain_with_timestamps(&mut self) -> (std::vec::Drain<'_, T>, &[Timestamp]) {
+    pub fn drain_timed(&mut self) -> (std::vec::Drain<'_, T>, &[Timestamp]) {
         (self.records.drain(..), &self.timestamps)
     }
 

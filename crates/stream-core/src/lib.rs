@@ -51,6 +51,7 @@ pub mod testing;
 pub mod thread;
 mod time;
 mod watermark;
+pub mod window;
 
 pub use batch::{BATCH_SIZE, Batch};
 pub use catalogue::{KeyInfo, KeyState};

@@ -315,7 +315,7 @@ impl<K: Key, I: Record, F: ProcessFunction<K, I>> Operator<Keyed<K, I>, F::Out> 
         (self.taken, self.seen) = (batch.len(), 0);
         self.origin.clone_from(batch.origin());
         self.now = self.context.now();
-        let (records, timestamps) = batch.drain_with_timestamps();
+        let (records, timestamps) = batch.drain_timed();
         for (index, keyed) in records.enumerate() {
             let timestamp = timestamps.get(index).copied();
             if self.results.len() < BATCH_SIZE {

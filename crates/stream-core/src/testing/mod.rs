@@ -32,7 +32,7 @@ mod driver;
 mod harness;
 mod input;
 mod output;
-mod random;
+pub(crate) mod random;
 mod rig;
 mod stepped;
 

@@ -1,0 +1,98 @@
+//! What a window operator has to say and has not handed on yet, and the watermark in its snapshots.
+
+use std::collections::VecDeque;
+
+use crate::batch::{BATCH_SIZE, Batch};
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::{OperatorContext, Output, Snapshot};
+use crate::state::groups::{GroupWriter, owns_group, read_groups};
+use crate::time::Timestamp;
+
+/// Results that wait for their batch.
+pub(crate) struct Outbox<O> {
+    waiting: VecDeque<(O, Option<Timestamp>)>,
+    pub(crate) batch: Batch<O>,
+}
+
+impl<O> Outbox<O> {
+    pub(crate) fn new() -> Outbox<O> {
+        Outbox { waiting: VecDeque::new(), batch: Batch::new() }
+    }
+
+    pub(crate) fn push(&mut self, result: O, timestamp: Option<Timestamp>) {
+        self.waiting.push_back((result, timestamp));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting.len() >= BATCH_SIZE
+    }
+
+    /// Moves what waits into the batch, as far as there is room.
+    pub(crate) fn fill(&mut self) {
+        let timed = self.batch.timestamps().first().is_some();
+        while let Some((_, timestamp)) = self.waiting.front() {
+            // A batch has timestamps for all its records or for none.
+            let fits = self.batch.is_empty() || timed == timestamp.is_some();
+            if !fits || self.batch.len() >= BATCH_SIZE {
+                return;
+            }
+            let wants_time = timestamp.is_some();
+            while self.batch.len() < BATCH_SIZE
+                && let Some((result, timestamp)) = self.waiting.pop_front_if(|(_, t)| t.is_some() == wants_time)
+            {
+                self.batch.push_as(result, timestamp);
+            }
+            return;
+        }
+    }
+
+    /// Hands the batch on.
+    pub(crate) fn send(&mut self, out: &mut dyn Output<O>) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let sent = out.batch(&mut self.batch);
+        self.batch.clear();
+        sent
+    }
+
+    /// Hands on one batch of what waits.
+    pub(crate) fn send_waiting(&mut self, out: &mut dyn Output<O>) -> Result<()> {
+        self.fill();
+        self.send(out)
+    }
+}
+
+/// Notes the watermark in a snapshot: with it, what is late stays late after a restore.
+pub(crate) fn write_watermark(watermark: i64, context: &OperatorContext, snapshot: &mut Snapshot) -> Result<()> {
+    let mut writer = GroupWriter::new(context);
+    for group in (0..context.max_parallelism()).filter(|group| owns_group(context, *group)) {
+        // The group's number is a hash of that group.
+        writer.add(group as u64, &watermark)?;
+    }
+    writer.finish("watermark", snapshot);
+    Ok(())
+}
+
+/// Reads it back. A barrier reaches all subtasks at the same watermark; were they different, the least would be right.
+pub(crate) fn read_watermark(context: &OperatorContext, snapshot: &Snapshot) -> Result<i64> {
+    let mut watermark = i64::MAX;
+    let mut found = false;
+    read_groups(snapshot, "watermark", context, |noted: i64| {
+        (watermark, found) = (watermark.min(noted), true);
+    })?;
+    Ok(if found { watermark } else { i64::MIN })
+}
+
+/// A record without a timestamp has come to a window that needs one.
+pub(crate) fn no_timestamps() -> Error {
+    let error = Error::new(ErrorKind::User, "a record without a timestamp came to an event-time window");
+    error.with_hint(
+        "give the stream timestamps and watermarks before key_by (a source that knows event time, or a watermark \
+         strategy), or use windows of processing time: .processing_time()",
+    )
+}

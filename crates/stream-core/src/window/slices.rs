@@ -1,0 +1,156 @@
+//! The slices of one key that sliding windows are merged from, at a cost per window that does not grow with their
+//! number.
+//!
+//! A sum that forgets its oldest part can't subtract in general, so two stacks stand behind it:
+//!
+//! ```text
+//!   slices          a     b     c  |  d     e
+//!   front         abc    bc     c  |              merges from a slice to the line, made when the line was drawn
+//!   back                           |     de       one merge of everything behind the line
+//! ```
+//!
+//! A window is the topmost of `front` with `back`. The next window drops `abc`; when `front` is used up, the line is
+//! drawn behind all slices. Each slice is merged twice in its life, whatever the windows' size. The slices themselves
+//! stay, and are all that a snapshot holds: a late record changes one of them and has the stacks made anew.
+
+use std::collections::VecDeque;
+
+use crate::window::aggregate::Aggregator;
+
+/// The slices of one key, by index.
+pub(crate) struct Slices<S> {
+    slices: VecDeque<(i64, S)>,
+    /// How many slices the live windows have left behind; they are kept for late records.
+    left: usize,
+    front: Vec<S>,
+    back: Option<S>,
+}
+
+impl<S: Clone> Slices<S> {
+    pub(crate) fn new() -> Slices<S> {
+        Slices { slices: VecDeque::new(), left: 0, front: Vec::new(), back: None }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(i64, S)> {
+        self.slices.iter()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slices.is_empty()
+    }
+
+    /// Adds to the slice `index`.
+    pub(crate) fn put<T>(&mut self, aggregator: &impl Aggregator<T, State = S>, index: i64, state: S) {
+        if self.slices.back().is_none_or(|(last, _)| *last < index) {
+            if !self.front.is_empty() {
+                merge_into(aggregator, &mut self.back, state.clone());
+            }
+            self.slices.push_back((index, state));
+            return;
+        }
+        match self.slices.binary_search_by_key(&index, |(index, _)| *index) {
+            Ok(at) => aggregator.merge(&mut self.slices[at].1, state),
+            Err(at) => {
+                self.slices.insert(at, (index, state));
+                self.left += usize::from(at < self.left);
+            }
+        }
+        self.front.clear();
+        self.back = None;
+    }
+
+    /// The merge of all slices from `start` on, for windows that only ever move forward.
+    pub(crate) fn slide<T>(&mut self, aggregator: &impl Aggregator<T, State = S>, start: i64) -> Option<S> {
+        while self.slices.get(self.left).is_some_and(|(index, _)| *index < start) {
+            self.left += 1;
+            if self.front.pop().is_none() {
+                self.back = None;
+            }
+        }
+        if self.left == self.slices.len() {
+            return None;
+        }
+        if self.front.is_empty() {
+            self.draw_the_line(aggregator);
+        }
+        let mut merged = self.front.last().cloned()?;
+        if let Some(back) = &self.back {
+            aggregator.merge(&mut merged, back.clone());
+        }
+        Some(merged)
+    }
+
+    fn draw_the_line<T>(&mut self, aggregator: &impl Aggregator<T, State = S>) {
+        self.back = None;
+        for (_, state) in self.slices.range(self.left..).rev() {
+            let mut merged = state.clone();
+            if let Some(later) = self.front.last() {
+                aggregator.merge(&mut merged, later.clone());
+            }
+            self.front.push(merged);
+        }
+    }
+
+    /// The merge of the slices from `start` to before `end`, for any window.
+    pub(crate) fn over<T>(&self, aggregator: &impl Aggregator<T, State = S>, start: i64, end: i64) -> Option<S> {
+        let from = self.slices.partition_point(|(index, _)| *index < start);
+        let mut merged = None;
+        for (_, state) in self.slices.range(from..).take_while(|(index, _)| *index < end) {
+            merge_into(aggregator, &mut merged, state.clone());
+        }
+        merged
+    }
+
+    /// Forgets the slices before `index`.
+    pub(crate) fn forget_before(&mut self, index: i64) {
+        while self.slices.front().is_some_and(|(first, _)| *first < index) {
+            self.slices.pop_front();
+            if self.left > 0 {
+                self.left -= 1;
+            } else if self.front.pop().is_none() {
+                self.back = None;
+            }
+        }
+    }
+}
+
+fn merge_into<T, S>(aggregator: &impl Aggregator<T, State = S>, merged: &mut Option<S>, state: S) {
+    match merged {
+        Some(merged) => aggregator.merge(merged, state),
+        None => *merged = Some(state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::window::aggregate::Collect;
+
+    proptest! {
+        /// Whatever is put in whatever order, a window is the slices it covers, in their order.
+        #[test]
+        fn windows_are_their_slices(
+            puts in prop::collection::vec(prop::collection::vec((0_i64..6, 0_u32..9), 0..4), 1..30),
+            size in 1_i64..6,
+            kept in 0_i64..3,
+        ) {
+            let (mut slices, mut all) = (Slices::new(), Vec::<(i64, Vec<u32>)>::new());
+            for (now, puts) in puts.into_iter().enumerate() {
+                let (now, start) = (now as i64, now as i64 - size + 1);
+                for (back, value) in puts {
+                    let index = (now - back).max(start - kept);
+                    <Slices<Vec<u32>>>::put::<u32>(&mut slices, &Collect, index, vec![value]);
+                    all.push((index, vec![value]));
+                }
+                all.sort_by_key(|(index, _)| *index);
+                all.retain(|(index, _)| *index >= start - kept);
+                let expected: Vec<u32> = all.iter().filter(|(i, _)| *i >= start).flat_map(|(_, v)| v.clone()).collect();
+                prop_assert_eq!(slices.slide::<u32>(&Collect, start).unwrap_or_default(), expected.clone());
+                prop_assert_eq!(slices.over::<u32>(&Collect, start, now + 1).unwrap_or_default(), expected);
+                slices.forget_before(start + 1 - kept);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What windows are by definition, as slowly as one likes.
+
+use std::collections::BTreeMap;
+
+use super::crew::{Id, Out, Step};
+use crate::window::time_window::TimeWindow;
+
+/// Which windows there are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shape {
+    Sliding { size: i64, slide: i64, offset: i64 },
+    Session { gap: i64 },
+    Global,
+}
+
+/// When windows fire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum When {
+    /// At the end, and for every record after that.
+    End,
+    /// After so many records, too.
+    Early(i64),
+    /// After so many records only.
+    Count(i64),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Oracle {
+    pub(super) shape: Shape,
+    pub(super) when: When,
+    pub(super) purging: bool,
+    pub(super) lateness: i64,
+    pub(super) processing_time: bool,
+}
+
+struct Open {
+    window: TimeWindow,
+    ids: Vec<Id>,
+    counted: i64,
+    latest: i64,
+}
+
+/// A run of the oracle.
+pub(super) struct Run {
+    oracle: Oracle,
+    open: BTreeMap<u8, Vec<Open>>,
+    watermark: i64,
+    wall: i64,
+}
+
+impl Oracle {
+    pub(super) fn run(self, wall: i64) -> Run {
+        Run { oracle: self, open: BTreeMap::new(), watermark: i64::MIN, wall }
+    }
+
+    /// How far the time has come that windows are made of.
+    fn time(self, run: &Run) -> i64 {
+        match self.processing_time {
+            // Records may still come at this very millisecond.
+            true if run.watermark < i64::MAX => run.wall - 1,
+            _ => run.watermark,
+        }
+    }
+
+    fn windows(self, time: i64) -> Vec<TimeWindow> {
+        match self.shape {
+            Shape::Global => vec![TimeWindow::ALL],
+            Shape::Session { gap } => vec![TimeWindow::of_millis(time, time + gap)],
+            Shape::Sliding { size, slide, offset } => {
+                let starts = (time - size + 1..=time).filter(|start| (start - offset).rem_euclid(slide) == 0);
+                starts.map(|start| TimeWindow::of_millis(start, start + size)).collect()
+            }
+        }
+    }
+}
+
+impl Run {
+    /// What has to come out, sorted.
+    pub(super) fn step(&mut self, step: &Step) -> Vec<Out> {
+        let mut out = Vec::new();
+        let before = self.oracle.time(self);
+        match step {
+            Step::Records(records) => {
+                for (key, id, millis) in records {
+                    self.record(*key, *id, *millis, &mut out);
+                }
+            }
+            Step::Watermark(watermark) => self.watermark = self.watermark.max(*watermark),
+            Step::Pass(time) => self.wall += i64::try_from(*time).expect("a short time"),
+            Step::Restore(_) => {}
+        }
+        self.ends(before, self.oracle.time(self), &mut out);
+        out.sort();
+        out
+    }
+
+    fn record(&mut self, key: u8, id: Id, millis: i64, out: &mut Vec<Out>) {
+        let now = self.oracle.time(self);
+        let time = if self.oracle.processing_time { self.wall } else { millis };
+        let windows = self.oracle.windows(time);
+        let all = self.open.entry(key).or_default();
+        let mut late = !windows.is_empty();
+        for alone in windows {
+            let mut window = alone;
+            let is_session = matches!(self.oracle.shape, Shape::Session { .. });
+            let joins = |open: &Open| if is_session { open.window.joins(alone) } else { open.window == alone };
+            for open in all.iter().filter(|open| joins(open)) {
+                window = window.cover(open.window);
+            }
+            if window.last().saturating_add(self.oracle.lateness) <= now {
+                continue;
+            }
+            late = false;
+            let mut whole = Open { window, ids: vec![id], counted: 1, latest: millis };
+            let (joined, apart): (Vec<_>, Vec<_>) = std::mem::take(all).into_iter().partition(|open| joins(open));
+            *all = apart;
+            for open in joined {
+                whole.ids.extend(open.ids);
+                whole.counted += open.counted;
+                whole.latest = whole.latest.max(open.latest);
+            }
+            let counted = match self.oracle.when {
+                When::End => false,
+                When::Early(n) | When::Count(n) => whole.counted >= n,
+            };
+            if counted {
+                whole.counted = 0;
+            }
+            if counted || !matches!(self.oracle.when, When::Count(_)) && window.last() <= now {
+                whole.fire(key, self.oracle.purging, out);
+            }
+            all.push(whole);
+        }
+        if late {
+            out.push(Out::Late(id));
+        }
+    }
+
+    fn ends(&mut self, before: i64, now: i64, out: &mut Vec<Out>) {
+        let oracle = self.oracle;
+        for (key, all) in &mut self.open {
+            for open in all.iter_mut().filter(|open| before < open.window.last() && open.window.last() <= now) {
+                if !matches!(oracle.when, When::Count(_)) {
+                    open.fire(*key, oracle.purging, out);
+                }
+            }
+            all.retain(|open| open.window.last().saturating_add(oracle.lateness) > now);
+        }
+    }
+}
+
+impl Open {
+    fn fire(&mut self, key: u8, purging: bool, out: &mut Vec<Out>) {
+        if self.ids.is_empty() {
+            return;
+        }
+        self.ids.sort_unstable();
+        let at = if self.window == TimeWindow::ALL { self.latest } else { self.window.last() };
+        out.push(Out::Result { at: Some(at), key, window: self.window, ids: self.ids.clone() });
+        if purging {
+            self.ids.clear();
+        }
+    }
+}
