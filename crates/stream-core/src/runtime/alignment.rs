@@ -43,6 +43,10 @@ impl Alignment {
 
     /// Whether `channel` may be read.
     pub(crate) fn is_open(&self, channel: usize) -> bool {
+        #[cfg(test)]
+        if crate::testing::simulation::is_planted(crate::testing::simulation::Bug::BarriersNotAligned) {
+            return self.channels[channel] != ChannelState::Ended;
+        }
         self.channels[channel] == ChannelState::Open
     }
 

@@ -65,6 +65,10 @@ impl<K: Key> Timers<K> {
     }
 
     pub(crate) fn restore(&mut self, name: &str, context: &OperatorContext, snapshot: &Snapshot) -> Result<()> {
+        #[cfg(test)]
+        if crate::testing::simulation::is_planted(crate::testing::simulation::Bug::TimersForgotten) {
+            return Ok(());
+        }
         read_groups(snapshot, name, context, |(at, key): (Timestamp, K)| {
             self.register(CurrentKey { hash: key.key_hash(), key: &key, now: Timestamp::MIN }, at);
         })

@@ -286,8 +286,9 @@ impl TestDriver {
     /// # Ok::<(), stream_core::Error>(())
     /// ```
     pub fn crash(&mut self) -> Result<()> {
-        let epoch = self.checkpointed()?;
-        self.roll_back(epoch);
+        if !self.roll_back()? {
+            return Ok(());
+        }
         self.running()?.crash().map(|_| ())
     }
 
@@ -300,19 +301,24 @@ impl TestDriver {
     /// # Panics
     /// If `parallelism` is 0.
     pub fn crash_and_rescale(&mut self, parallelism: usize) -> Result<()> {
-        let epoch = self.checkpointed()?;
-        self.roll_back(epoch);
+        if !self.roll_back()? {
+            return Ok(());
+        }
         self.running()?.crash_and_rescale(parallelism).map(|_| ())
     }
 
-    fn checkpointed(&mut self) -> Result<u64> {
-        Ok(self.running()?.checkpointed_epoch())
-    }
-
-    fn roll_back(&self, epoch: u64) {
+    /// Takes back what came out after the checkpoint that a crash goes on from. False if the job has ended: what is over
+    /// can't crash any more.
+    fn roll_back(&mut self) -> Result<bool> {
+        let job = self.running()?;
+        if job.is_over() {
+            return Ok(false);
+        }
+        let epoch = job.checkpointed_epoch();
         for roll_back in self.outputs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             roll_back(epoch);
         }
+        Ok(true)
     }
 
     /// The scheduler, for tests that look closer: single steps, the trace, stop and abort.

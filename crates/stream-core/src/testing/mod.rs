@@ -34,6 +34,8 @@ mod input;
 mod output;
 pub(crate) mod random;
 mod rig;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod stepped;
 
 pub use clock::VirtualClock;
