@@ -30,6 +30,8 @@ mod book {
     struct KafkaSink;
     #[doc = include_str!("../../docs/src/event-time.md")]
     struct EventTime;
+    #[doc = include_str!("../../docs/src/state.md")]
+    struct State;
     #[doc = include_str!("../../docs/src/testing.md")]
     struct Testing;
     #[doc = include_str!("../../docs/src/coming-from-streampark.md")]
