@@ -272,3 +272,39 @@ fn aligned_partitions_stay_together_and_no_record_is_lost_or_read_twice() {
         println!("{} s apart at parallelism {parallelism}", seen.1);
     }
 }
+
+/// One is idle, the other goes on alone and far ahead; then the first comes back, so that the other is paused although it
+/// was read to its end.
+#[test]
+fn a_partition_that_is_paused_at_its_end_goes_on_with_the_next_record() {
+    let kafka = KafkaFixture::new("paused-at-end");
+    let topic = kafka.topic("orders", 2);
+    let (start, mut written) = (an_hour_ago(), 2);
+    write(&kafka, &topic, &[(0, start), (1, start)]);
+    let observer = Observer::default();
+    let ctx = reading(&kafka, &topic);
+    let strategy = bounded(0).with_alignment(Duration::from_secs(60)).with_idleness(Duration::from_secs(2));
+    let progress = strategy.progress();
+    observer.watch(source(&ctx).watermarks(strategy).stream());
+    let job = ctx.start("paused-at-end").expect("a good plan");
+    let (slow, fast) = (format!("{topic}[0]"), format!("{topic}[1]"));
+    for round in 1..=3 {
+        let ahead = start + round * 10 * MINUTE;
+        wait_until("the slow one is idle while the fast one is read", LIMIT, || {
+            write(&kafka, &topic, &[(1, ahead)]);
+            written += 1;
+            job.is_finished() || activity(&progress, &slow) == Some(SplitActivity::Idle)
+        });
+        wait_until("all are read", LIMIT, || job.is_finished() || observer.told().records == written);
+        write(&kafka, &topic, &[(0, start + round * MINUTE)]);
+        wait_until("the fast one is paused", LIMIT, || {
+            job.is_finished() || activity(&progress, &fast) == Some(SplitActivity::Paused)
+        });
+        write(&kafka, &topic, &[(1, ahead + SECOND)]);
+        write(&kafka, &topic, &[(0, ahead)]);
+        written += 3;
+        wait_until("the fast one goes on", LIMIT, || job.is_finished() || observer.told().records == written);
+    }
+    stop(&job);
+    assert_eq!(observer.told().records, written);
+}
