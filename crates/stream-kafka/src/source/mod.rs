@@ -220,7 +220,10 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         self.deserializer(Decode::new(function))
     }
 
-    fn build<S: Shape<T>>(self, strategy: impl FnOnce(W) -> Option<WatermarkStrategy<S::Output>>) -> DataStream<S::Output>
+    fn build<S: Shape<T>>(
+        self,
+        strategy: impl FnOnce(W) -> Option<WatermarkStrategy<S::Output>>,
+    ) -> DataStream<S::Output>
     where
         D: KafkaDeserializationSchema<T>,
     {
