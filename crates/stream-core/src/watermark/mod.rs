@@ -167,6 +167,8 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// A split that is silent without being idle stops the others, too: use it together with
     /// [`with_idleness`](WatermarkStrategy::with_idleness). One that was empty from the beginning stops nobody.
     ///
+    /// Clones of one strategy are aligned to each other: give them to several sources of a job to keep those together.
+    ///
     /// Works at a source that can leave a split unread, such as Kafka's. In the middle of a stream there are no splits,
     /// and an operator never chooses its input: there the plan refuses it.
     pub fn with_alignment(mut self, max_drift: Duration) -> WatermarkStrategy<T> {

@@ -459,7 +459,6 @@ where
                 triage,
                 watermarks: self.strategy.as_ref().map(|strategy| strategy.reader(context)),
                 clock: context.clock(),
-                values: PhantomData,
             })));
         }
         let committer = (description.commits || letters.is_some()).then(|| {

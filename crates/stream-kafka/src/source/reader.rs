@@ -1,6 +1,5 @@
 //! The loop of one subtask: take what its lane has, decode, note positions.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +94,7 @@ pub(super) struct KafkaReader<T, D, S: Shape<T>> {
 }
 
 /// What the reader of one subtask works with.
-pub(super) struct Parts<T, D, O> {
+pub(super) struct Parts<D, O> {
     /// One reader per source serves the handle's own events.
     pub(super) serves: bool,
     pub(super) lane: Lane,
@@ -108,7 +107,6 @@ pub(super) struct Parts<T, D, O> {
     /// Without splits yet.
     pub(super) watermarks: Option<SplitWatermarks<O>>,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) values: PhantomData<fn() -> T>,
 }
 
 /// What decoding needs, apart from the lane that lends the messages.
@@ -139,8 +137,8 @@ where
     S: Shape<T>,
 {
     /// The reader of one subtask.
-    pub(super) fn new(parts: Parts<T, D, S::Output>) -> Self {
-        let Parts { serves, lane, waker, splits, bounded, deserializer, triage, mut watermarks, clock, .. } = parts;
+    pub(super) fn new(parts: Parts<D, S::Output>) -> Self {
+        let Parts { serves, lane, waker, splits, bounded, deserializer, triage, mut watermarks, clock } = parts;
         let splits: Vec<Split> = splits.into_iter().map(Split::new).collect();
         if let Some(watermarks) = &mut watermarks {
             for split in &splits {
