@@ -9,3 +9,4 @@ pub mod dispatch;
 #[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
 pub mod raw;
 pub mod usage;
+pub mod windows;

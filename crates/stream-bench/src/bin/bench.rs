@@ -1,4 +1,5 @@
-//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop) and the dispatch table.
+//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop), windows without Kafka (`bench windows`)
+//! and the dispatch table.
 //!
 //! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
 //! alternate, and the figure is the ratio of the medians. What was written is compared with what should have been,
@@ -10,7 +11,7 @@ use std::process::{Command, ExitCode};
 use stream_bench::bids::{fingerprint, write_bid};
 use stream_bench::copy::Copy;
 use stream_bench::usage::{now_ms, usage};
-use stream_bench::{dispatch, raw};
+use stream_bench::{dispatch, raw, windows};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
@@ -21,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PARTITIONS: i32 = 4;
 const EVENTS: u64 = 2_000_000;
 const RUNS: usize = 5;
+const WINDOW_EVENTS: u64 = 60_000_000;
 
 /// What stands above the figures in docs/benchmarks.md.
 const HEAD: &str = "# Benchmarks
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             println!("{}", dispatch::run());
             Ok(())
         }
+        ["windows"] => windows::table(WINDOW_EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1"] => w1(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1", events, runs] => {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
             }
         }),
         _ => {
-            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | dispatch]");
+            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | dispatch | windows]");
             return ExitCode::from(2);
         }
     };
