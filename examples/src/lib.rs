@@ -20,6 +20,8 @@ mod book {
     struct Readme;
     #[doc = include_str!("../../docs/src/write-a-job.md")]
     struct WriteAJob;
+    #[doc = include_str!("../../docs/src/windows.md")]
+    struct Windows;
     #[doc = include_str!("../../docs/src/derive.md")]
     struct Derive;
     #[doc = include_str!("../../docs/src/configuration.md")]

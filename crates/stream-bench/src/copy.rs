@@ -22,6 +22,10 @@ pub struct Copy {
     pub commit_ms: u64,
     /// How many subtasks.
     pub parallelism: usize,
+    /// How many records have been read.
+    pub total: Arc<AtomicU64>,
+    /// When the first one came, in wall-clock milliseconds.
+    pub first: Arc<AtomicU64>,
 }
 
 /// What was copied.
@@ -38,6 +42,18 @@ impl Copy {
     /// # Errors
     /// What the job failed with.
     pub fn run(&self) -> Result<Copied> {
+        let (ctx, mut counter) = self.context()?;
+        let values = KafkaSource::<Vec<u8>>::new(&ctx)
+            .starting_offsets(OffsetsInitializer::Earliest)
+            .bounded()
+            .values()
+            .inspect(move |_| counter.count());
+        KafkaSink::new(&ctx).sink(values);
+        self.execute(ctx, "copy")
+    }
+
+    /// A context for a job between the two topics, and what counts its records.
+    pub(crate) fn context(&self) -> Result<(StreamingContext, Counter)> {
         let configuration = Configuration::builder()
             .set("kafka.source.bootstrap.servers", &self.bootstrap)
             .set("kafka.source.topic", &self.from)
@@ -48,29 +64,27 @@ impl Copy {
             .set("kafka.sink.linger.ms", "20")
             .build()?;
         let ctx = StreamingContext::new(configuration).parallelism(self.parallelism);
-        let (first, total) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-        let mut counter = Counter { records: 0, total: total.clone(), first: first.clone() };
-        let values = KafkaSource::<Vec<u8>>::new(&ctx)
-            .starting_offsets(OffsetsInitializer::Earliest)
-            .bounded()
-            .values()
-            .inspect(move |_| counter.count());
-        KafkaSink::new(&ctx).sink(values);
-        ctx.execute("copy")?;
-        Ok(Copied { records: total.load(Ordering::Relaxed), first_ms: first.load(Ordering::Relaxed) })
+        let counter = Counter { records: 0, total: Arc::clone(&self.total), first: Arc::clone(&self.first) };
+        Ok((ctx, counter))
+    }
+
+    /// Runs the job that was described to its end.
+    pub(crate) fn execute(&self, ctx: StreamingContext, job: &str) -> Result<Copied> {
+        ctx.execute(job)?;
+        Ok(Copied { records: self.total.load(Ordering::Relaxed), first_ms: self.first.load(Ordering::Relaxed) })
     }
 }
 
 /// Counts in a subtask of its own and adds up when the subtask ends.
 #[derive(Clone)]
-struct Counter {
+pub(crate) struct Counter {
     records: u64,
     total: Arc<AtomicU64>,
     first: Arc<AtomicU64>,
 }
 
 impl Counter {
-    fn count(&mut self) {
+    pub(crate) fn count(&mut self) {
         if self.records == 0 {
             let now = u64::try_from(now_ms()).unwrap_or(u64::MAX);
             // Whoever comes first; a subtask a few milliseconds later does not matter.

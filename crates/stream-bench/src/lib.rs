@@ -3,11 +3,14 @@
 //! Nothing here is published and nothing may depend on it but `xtask`.
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the real clock and starts its own threads")]
 
+pub mod auctions;
 pub mod bids;
 pub mod copy;
 pub mod dispatch;
+pub mod engine;
 mod measure;
 #[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
 pub mod raw;
 pub mod schemas;
 pub mod usage;
+pub mod windows;

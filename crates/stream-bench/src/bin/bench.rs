@@ -1,5 +1,5 @@
-//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop), derived schemas beside hand-written
-//! ones, and the dispatch table.
+//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop), windows and state without Kafka, derived
+//! schemas beside hand-written ones, and the dispatch table.
 //!
 //! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
 //! alternate, and the figure is the ratio of the medians. What was written is compared with what should have been,
@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use stream_bench::bids::{fingerprint, write_bid};
 use stream_bench::copy::Copy;
 use stream_bench::usage::{now_ms, usage};
-use stream_bench::{dispatch, raw, schemas};
+use stream_bench::{dispatch, engine, raw, schemas, windows};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
@@ -22,6 +22,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PARTITIONS: i32 = 4;
 const EVENTS: u64 = 2_000_000;
 const RUNS: usize = 5;
+const WINDOW_EVENTS: u64 = 60_000_000;
 
 /// What stands above the figures in docs/benchmarks.md.
 const HEAD: &str = "# Benchmarks
@@ -44,13 +45,14 @@ fn main() -> ExitCode {
             println!("{}", schemas::run());
             Ok(())
         }
+        ["engine"] => engine::table(RUNS).and_then(|table| Ok(println!("{table}\n{}", fresh_memory()?))),
+        ["memory"] => engine::memory().map(|figure| println!("{figure}")),
+        ["windows"] => windows::table(WINDOW_EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1"] => w1(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1", events, runs] => {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
         }
-        [] | ["--write"] => w1(EVENTS, RUNS).map(|table| {
-            let (schemas, dispatch) = (schemas::run(), dispatch::run());
-            let page = format!("{HEAD}\n## W1\n\n{table}\n## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}");
+        [] | ["--write"] => page().map(|page| {
             println!("{page}");
             if !words.is_empty()
                 && let Err(error) = std::fs::write("docs/benchmarks.md", &page)
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
             }
         }),
         _ => {
-            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | schemas | dispatch]");
+            eprintln!("usage: bench [--write | w1 [EVENTS RUNS] | engine | memory | windows | schemas | dispatch]");
             return ExitCode::from(2);
         }
     };
@@ -70,6 +72,24 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The whole of docs/benchmarks.md.
+fn page() -> Result<String> {
+    let (w1, engine, windows) = (w1(EVENTS, RUNS)?, engine::table(RUNS)?, windows::table(WINDOW_EVENTS, RUNS)?);
+    let (memory, schemas, dispatch) = (fresh_memory()?, schemas::run(), dispatch::run());
+    Ok(format!(
+        "{HEAD}\n## W1\n\n{w1}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n## Windows without Kafka\n\n{windows}\n\
+         ## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}"
+    ))
+}
+
+/// What state takes of memory, in a process that has done nothing else.
+fn fresh_memory() -> Result<String> {
+    let failed = |why: String| stream_core::Error::new(stream_core::ErrorKind::Unavailable, why);
+    let program = std::env::current_exe().map_err(|error| failed(format!("no path of this program: {error}")))?;
+    let output = Command::new(program).arg("memory").output().map_err(|error| failed(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 fn bootstrap() -> String {
@@ -85,6 +105,8 @@ fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
         group: format!("{to}-group"),
         commit_ms: 1000,
         parallelism: 1,
+        total: Default::default(),
+        first: Default::default(),
     };
     let copied = match who {
         "raw" => raw::run(&copy, PARTITIONS, events).map_err(stream_core::Error::user)?,

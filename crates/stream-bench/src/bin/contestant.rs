@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use stream_bench::auctions;
 use stream_bench::copy::Copy;
 use stream_bench::usage::now_ms;
 
@@ -15,11 +16,6 @@ fn variable(name: &str, default: &str) -> String {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let workload = variable("WORKLOAD", "W1");
-    if workload != "W1" {
-        eprintln!("workload {workload} is not supported yet");
-        return ExitCode::from(2);
-    }
     let copy = Copy {
         bootstrap: variable("BOOTSTRAP", "127.0.0.1:19092"),
         from: variable("IN_TOPIC", "bids"),
@@ -27,8 +23,18 @@ fn main() -> ExitCode {
         group: variable("GROUP", "ours"),
         commit_ms: variable("COMMIT_MS", "1000").parse().unwrap_or(1000),
         parallelism: variable("PARALLELISM", "1").parse().unwrap_or(1),
+        total: Default::default(),
+        first: Default::default(),
     };
-    match copy.run() {
+    let run = match &*variable("WORKLOAD", "W1") {
+        "W1" => copy.run(),
+        "W4" => auctions::run(&copy),
+        other => {
+            eprintln!("workload {other} is not supported yet");
+            return ExitCode::from(2);
+        }
+    };
+    match run {
         Ok(copied) => {
             let (records, first, last) = (copied.records, copied.first_ms, now_ms());
             println!(r#"{{"peer":"stream-rs","processed":{records},"first_ms":{first},"last_ms":{last}}}"#);

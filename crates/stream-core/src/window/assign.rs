@@ -173,7 +173,8 @@ pub struct SessionWindows {
 }
 
 impl SessionWindows {
-    /// Sessions that end when no record has come for `gap`. Records exactly one gap apart are in one session.
+    /// Sessions that end when no record has come for `gap`. A record exactly one gap after the last begins a new one
+    /// (Flink makes it one session or two, depending on the watermark).
     ///
     /// # Panics
     /// If `gap` is below a millisecond or above ten thousand years.

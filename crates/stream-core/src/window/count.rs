@@ -7,7 +7,6 @@ use std::marker::PhantomData;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use serde::de::DeserializeOwned;
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
@@ -16,6 +15,7 @@ use crate::operator::{Operator, OperatorContext, Output, Snapshot};
 use crate::state::groups::{GroupWriter, read_groups};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
+use crate::window::late::Emit;
 use crate::window::outbox::Outbox;
 use crate::window::sliced::table_hash;
 use crate::window::slices::Slices;
@@ -40,7 +40,7 @@ impl Counts {
 }
 
 /// The operator of count windows.
-pub(crate) struct CountWindows<K, T, A: Aggregator<T>> {
+pub(crate) struct CountWindows<K, T, A: Aggregator<T>, E, O> {
     counts: Counts,
     /// Records per slice, and slices per window.
     slice: u64,
@@ -48,7 +48,8 @@ pub(crate) struct CountWindows<K, T, A: Aggregator<T>> {
     aggregator: A,
     context: Option<OperatorContext>,
     keys: HashTable<(K, Counted<A::State>)>,
-    outbox: Outbox<WindowResult<K, A::Output>>,
+    emit: E,
+    outbox: Outbox<O>,
     seen: usize,
     records: PhantomData<fn(T)>,
 }
@@ -63,14 +64,20 @@ struct Counted<S> {
     latest: Option<i64>,
 }
 
-impl<K: Key, T, A: Aggregator<T>> CountWindows<K, T, A> {
-    pub(crate) fn new(counts: Counts, aggregator: A) -> Self {
+impl<K, T, A, E, O> CountWindows<K, T, A, E, O>
+where
+    K: Key,
+    A: Aggregator<T>,
+    E: Emit<K, A::Output, T, O>,
+{
+    pub(crate) fn new(counts: Counts, aggregator: A, emit: E) -> Self {
         let slice = counts.slice();
         CountWindows {
             counts,
             slice,
             slices: i64::try_from(counts.count / slice).unwrap_or(i64::MAX),
             aggregator,
+            emit,
             context: None,
             keys: HashTable::new(),
             outbox: Outbox::new(),
@@ -110,7 +117,7 @@ impl<K: Key, T, A: Aggregator<T>> CountWindows<K, T, A> {
             if let Some(state) = state {
                 let value = aggregator.result(state);
                 let result = WindowResult { key: key.clone(), window: TimeWindow::ALL, value };
-                self.outbox.push(result, counted.latest.map(Timestamp::from_millis));
+                self.outbox.push(self.emit.result(result), counted.latest.map(Timestamp::from_millis));
             }
         }
         counted.full.forget_before(start + 1);
@@ -120,22 +127,19 @@ impl<K: Key, T, A: Aggregator<T>> CountWindows<K, T, A> {
     }
 }
 
-impl<K, T, A> Operator<Keyed<K, T>, WindowResult<K, A::Output>> for CountWindows<K, T, A>
+impl<K, T, A, E, O> Operator<Keyed<K, T>, O> for CountWindows<K, T, A, E, O>
 where
     K: Key,
     A: Aggregator<T>,
-    A::State: DeserializeOwned,
+    E: Emit<K, A::Output, T, O>,
+    O: Send,
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.context = Some(context.clone());
         Ok(())
     }
 
-    fn process(
-        &mut self,
-        batch: &mut Batch<Keyed<K, T>>,
-        out: &mut dyn Output<WindowResult<K, A::Output>>,
-    ) -> Result<()> {
+    fn process(&mut self, batch: &mut Batch<Keyed<K, T>>, out: &mut dyn Output<O>) -> Result<()> {
         let (records, timestamps) = batch.drain_timed();
         for (index, keyed) in records.enumerate() {
             self.seen = index;
@@ -148,7 +152,7 @@ where
         !self.outbox.is_empty()
     }
 
-    fn resume(&mut self, out: &mut dyn Output<WindowResult<K, A::Output>>) -> Result<()> {
+    fn resume(&mut self, out: &mut dyn Output<O>) -> Result<()> {
         self.outbox.send_waiting(out)
     }
 

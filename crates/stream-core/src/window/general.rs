@@ -1,7 +1,7 @@
 //! Windows of any kind with any trigger, in event time or by the clock on the wall: the general path.
 //!
 //! 1. A record finds its key, and there its windows: those that contain it, or the session that it makes of itself and
-//!    of every session it touches.
+//!    of every session it overlaps.
 //! 2. The trigger is asked, the record is added, and what the trigger has decided is done.
 //! 3. Times that triggers ask for, and the ends of windows, are kept with the windows. Per key there is one alarm, at the
 //!    earliest of them; an alarm that finds nothing due is set again. So a session that grows with every record
@@ -317,9 +317,9 @@ where
         self.is_event_time() && window.last().saturating_add(self.rules.lateness) <= self.watermark
     }
 
-    /// Makes one of the sessions that touch a new one.
+    /// Makes one of the sessions that overlap a new one.
     fn join(&mut self, keys: &mut KeyWindows<K, A::State>, alone: TimeWindow, session: TimeWindow) {
-        let from = keys.windows.partition_point(|open| open.window.end() < alone.start());
+        let from = keys.windows.partition_point(|open| open.window.end() <= alone.start());
         let joined = keys.windows[from..].iter().take_while(|open| open.window.joins(alone)).count();
         if joined == 0 || joined == 1 && keys.windows[from].window == session {
             return;

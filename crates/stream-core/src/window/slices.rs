@@ -19,20 +19,28 @@ use crate::window::aggregate::Aggregator;
 
 /// The slices of one key, by index.
 pub(crate) struct Slices<S> {
-    slices: VecDeque<(i64, S)>,
+    slices: VecDeque<Slice<S>>,
     /// How many slices the live windows have left behind; they are kept for late records.
     left: usize,
-    front: Vec<S>,
+    /// How many slices follow up to the line.
+    front: usize,
     back: Option<S>,
+}
+
+/// A slice, and beside it, where the same cache line has it, its place in `front`.
+struct Slice<S> {
+    index: i64,
+    state: S,
+    merged: S,
 }
 
 impl<S: Clone> Slices<S> {
     pub(crate) fn new() -> Slices<S> {
-        Slices { slices: VecDeque::new(), left: 0, front: Vec::new(), back: None }
+        Slices { slices: VecDeque::new(), left: 0, front: 0, back: None }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &(i64, S)> {
-        self.slices.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &S)> {
+        self.slices.iter().map(|slice| (slice.index, &slice.state))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -41,74 +49,79 @@ impl<S: Clone> Slices<S> {
 
     /// Adds to the slice `index`.
     pub(crate) fn put<T>(&mut self, aggregator: &impl Aggregator<T, State = S>, index: i64, state: S) {
-        if self.slices.back().is_none_or(|(last, _)| *last < index) {
-            if !self.front.is_empty() {
+        let slice = |state: S| Slice { index, merged: state.clone(), state };
+        if self.slices.back().is_none_or(|last| last.index < index) {
+            if self.front > 0 {
                 merge_into(aggregator, &mut self.back, state.clone());
             }
-            self.slices.push_back((index, state));
+            self.slices.push_back(slice(state));
             return;
         }
-        match self.slices.binary_search_by_key(&index, |(index, _)| *index) {
-            Ok(at) => aggregator.merge(&mut self.slices[at].1, state),
+        match self.slices.binary_search_by_key(&index, |slice| slice.index) {
+            Ok(at) => aggregator.merge(&mut self.slices[at].state, state),
             Err(at) => {
-                self.slices.insert(at, (index, state));
+                self.slices.insert(at, slice(state));
                 self.left += usize::from(at < self.left);
             }
         }
-        self.front.clear();
-        self.back = None;
+        (self.front, self.back) = (0, None);
     }
 
     /// The merge of all slices from `start` on, for windows that only ever move forward.
     pub(crate) fn slide<T>(&mut self, aggregator: &impl Aggregator<T, State = S>, start: i64) -> Option<S> {
-        while self.slices.get(self.left).is_some_and(|(index, _)| *index < start) {
+        while self.slices.get(self.left).is_some_and(|slice| slice.index < start) {
             self.left += 1;
-            if self.front.pop().is_none() {
-                self.back = None;
-            }
+            self.drop_top();
         }
         if self.left == self.slices.len() {
             return None;
         }
-        if self.front.is_empty() {
+        if self.front == 0 {
             self.draw_the_line(aggregator);
         }
-        let mut merged = self.front.last().cloned()?;
+        let mut merged = self.slices[self.left].merged.clone();
         if let Some(back) = &self.back {
             aggregator.merge(&mut merged, back.clone());
         }
         Some(merged)
     }
 
+    fn drop_top(&mut self) {
+        match self.front.checked_sub(1) {
+            Some(front) => self.front = front,
+            None => self.back = None,
+        }
+    }
+
     fn draw_the_line<T>(&mut self, aggregator: &impl Aggregator<T, State = S>) {
-        self.back = None;
-        for (_, state) in self.slices.range(self.left..).rev() {
-            let mut merged = state.clone();
-            if let Some(later) = self.front.last() {
-                aggregator.merge(&mut merged, later.clone());
+        (self.front, self.back) = (self.slices.len() - self.left, None);
+        let mut later = None;
+        for slice in self.slices.range_mut(self.left..).rev() {
+            slice.merged = slice.state.clone();
+            if let Some(later) = later {
+                aggregator.merge(&mut slice.merged, later);
             }
-            self.front.push(merged);
+            later = Some(slice.merged.clone());
         }
     }
 
     /// The merge of the slices from `start` to before `end`, for any window.
     pub(crate) fn over<T>(&self, aggregator: &impl Aggregator<T, State = S>, start: i64, end: i64) -> Option<S> {
-        let from = self.slices.partition_point(|(index, _)| *index < start);
+        let from = self.slices.partition_point(|slice| slice.index < start);
         let mut merged = None;
-        for (_, state) in self.slices.range(from..).take_while(|(index, _)| *index < end) {
-            merge_into(aggregator, &mut merged, state.clone());
+        for slice in self.slices.range(from..).take_while(|slice| slice.index < end) {
+            merge_into(aggregator, &mut merged, slice.state.clone());
         }
         merged
     }
 
     /// Forgets the slices before `index`.
     pub(crate) fn forget_before(&mut self, index: i64) {
-        while self.slices.front().is_some_and(|(first, _)| *first < index) {
+        while self.slices.front().is_some_and(|first| first.index < index) {
             self.slices.pop_front();
-            if self.left > 0 {
-                self.left -= 1;
-            } else if self.front.pop().is_none() {
-                self.back = None;
+            match self.left.checked_sub(1) {
+                Some(left) => self.left = left,
+                None => self.drop_top(),
             }
         }
     }

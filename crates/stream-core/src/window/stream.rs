@@ -290,8 +290,8 @@ impl<K: Key, T: Record + Clone> LateWindowedStream<K, T> {
 /// The records of each key in windows of so many records: made by
 /// [`KeyedStream::count_window`](crate::KeyedStream::count_window).
 ///
-/// Such windows know no time: their results say [`TimeWindow::ALL`], and carry the greatest timestamp that a record of
-/// the key has had, if records have timestamps.
+/// Such windows know no time: their results say [`TimeWindow::ALL`], and carry the greatest timestamp that the key has had
+/// since its windows began to overlap, if records have timestamps.
 #[must_use = "windows give nothing until something is made of them, such as .count()"]
 pub struct CountWindowedStream<K, T> {
     stream: DataStream<Keyed<K, T>>,
@@ -346,6 +346,6 @@ impl<K: Key, T: Record> CountWindowedStream<K, T> {
         premerge: bool,
     ) -> DataStream<WindowResult<K, A::Output>> {
         let counts = Counts { count: self.count, step: self.step, premerge };
-        self.stream.transform(kind, move |_| CountWindows::new(counts, aggregator.clone()))
+        self.stream.transform(kind, move |_| CountWindows::new(counts, aggregator.clone(), Results))
     }
 }

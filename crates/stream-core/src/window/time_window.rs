@@ -62,9 +62,11 @@ impl TimeWindow {
         self.start <= timestamp.as_millis() && (timestamp.as_millis() < self.end || self.end == i64::MAX)
     }
 
-    /// Whether the windows overlap or touch, so that as sessions they are one.
+    /// Whether the windows overlap, so that as sessions they are one. Windows that only touch do not: the first is
+    /// complete at a watermark that the second's first record is not late for, so one session or two would depend on
+    /// when the watermark came.
     pub(crate) fn joins(self, other: TimeWindow) -> bool {
-        self.start <= other.end && other.start <= self.end
+        self.start < other.end && other.start < self.end
     }
 
     /// The smallest window that covers both.

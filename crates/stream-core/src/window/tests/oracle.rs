@@ -62,7 +62,7 @@ impl Oracle {
         }
     }
 
-    fn windows(self, time: i64) -> Vec<TimeWindow> {
+    pub(super) fn windows(self, time: i64) -> Vec<TimeWindow> {
         match self.shape {
             Shape::Global => vec![TimeWindow::ALL],
             Shape::Session { gap } => vec![TimeWindow::of_millis(time, time + gap)],
@@ -161,4 +161,54 @@ impl Open {
             self.ids.clear();
         }
     }
+}
+
+/// Count windows: per key all records so far.
+pub(super) struct CountRun {
+    pub(super) count: usize,
+    pub(super) step: usize,
+    seen: BTreeMap<u8, Vec<(Id, i64)>>,
+}
+
+impl CountRun {
+    pub(super) fn new(count: usize, step: usize) -> CountRun {
+        CountRun { count, step, seen: BTreeMap::new() }
+    }
+
+    pub(super) fn step(&mut self, step: &Step) -> Vec<Out> {
+        let mut out = Vec::new();
+        let records = if let Step::Records(records) = step { &records[..] } else { &[] };
+        for (key, id, millis) in records {
+            let seen = self.seen.entry(*key).or_default();
+            seen.push((*id, *millis));
+            if seen.len() % self.step == 0 {
+                let mut ids: Vec<_> = seen.iter().rev().take(self.count).map(|(id, _)| *id).collect();
+                ids.sort_unstable();
+                // Where no window needs records of the one before, nothing of that one is kept.
+                let kept = if self.step % self.count == 0 { self.step } else { seen.len() };
+                let at = seen.iter().rev().take(kept).map(|(_, millis)| *millis).max();
+                out.push(Out::Result { at, key: *key, window: TimeWindow::ALL, ids });
+            }
+        }
+        out.sort();
+        out
+    }
+}
+
+/// The sessions of records that are all in time: sorted, and cut where the gap is.
+pub(super) fn sessions(mut records: Vec<(i64, Id)>, gap: i64) -> Vec<(TimeWindow, Vec<Id>)> {
+    records.sort_unstable();
+    let mut sessions: Vec<(TimeWindow, Vec<Id>)> = Vec::new();
+    for (time, id) in records {
+        let alone = TimeWindow::of_millis(time, time + gap);
+        match sessions.last_mut() {
+            Some((window, ids)) if time < window.end().as_millis() => {
+                *window = window.cover(alone);
+                ids.push(id);
+            }
+            _ => sessions.push((alone, vec![id])),
+        }
+    }
+    sessions.iter_mut().for_each(|(_, ids)| ids.sort_unstable());
+    sessions
 }

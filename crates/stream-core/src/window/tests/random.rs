@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::crew::{Crew, Ids, Out, Step};
-use super::oracle::{Oracle, Shape, When};
+use super::oracle::{CountRun, Oracle, Shape, When};
 use crate::clock::Clock;
 use crate::testing::random::Random;
 use crate::window::assign::{Assigner, Gap, Kind, TimeKind};
+use crate::window::count::{CountWindows, Counts};
 use crate::window::general::{GeneralWindows, Rules as GeneralRules};
 use crate::window::grid::Slicing;
 use crate::window::late::{LateCount, LateRecords, ResultsAndLate};
@@ -94,26 +95,30 @@ fn check(path: Path, describe: impl Fn(&mut Random) -> Oracle) {
         let mut crew = crew(path, oracle, 1 + random.index(3));
         let mut run = oracle.run(crew.clock.now().wall.as_millis());
         let steps = script(&mut random, oracle.processing_time);
-        let mut last = i64::MIN;
-        for (index, step) in steps.iter().enumerate() {
-            if let Step::Watermark(watermark) = step {
-                // Watermarks never go back on a stream.
-                if *watermark <= last {
-                    continue;
-                }
-                last = *watermark;
+        compare(&format!("seed {seed}, {path:?}, {oracle:?}"), &steps, &mut crew, |step| run.step(step));
+    }
+}
+
+/// The same steps for both, and the same results after each of them.
+fn compare(case: &str, steps: &[Step], crew: &mut Crew, mut oracle: impl FnMut(&Step) -> Vec<Out>) {
+    let mut last = i64::MIN;
+    for (index, step) in steps.iter().enumerate() {
+        if let Step::Watermark(watermark) = step {
+            // Watermarks never go back on a stream.
+            if *watermark <= last {
+                continue;
             }
-            let (expected, actual) = (run.step(step), crew.step(step));
-            if expected != actual {
-                let more =
-                    |of: &[Out], than: &[Out]| of.iter().filter(|o| !than.contains(o)).cloned().collect::<Vec<_>>();
-                panic!(
-                    "seed {seed}, {path:?}, {oracle:?}: step {index} of {:#?}\nmissing: {:#?}\ntoo much: {:#?}",
-                    &steps[..=index],
-                    more(&expected, &actual),
-                    more(&actual, &expected),
-                );
-            }
+            last = *watermark;
+        }
+        let (expected, actual) = (oracle(step), crew.step(step));
+        if expected != actual {
+            let more = |of: &[Out], than: &[Out]| of.iter().filter(|o| !than.contains(o)).cloned().collect::<Vec<_>>();
+            panic!(
+                "{case}: step {index} of {:#?}\nmissing: {:#?}\ntoo much: {:#?}",
+                &steps[..=index],
+                more(&expected, &actual),
+                more(&actual, &expected),
+            );
         }
     }
 }
@@ -211,4 +216,19 @@ fn windows_by_the_clock_on_the_wall() {
         let purging = random.below(2) == 0;
         Oracle { when: when(random), purging, processing_time: true, ..at_end(shape, 0) }
     });
+}
+
+#[test]
+fn count_windows() {
+    for seed in 0..CASES {
+        let mut random = Random::new(seed);
+        let (count, step) = (1 + random.below(8), 1 + random.below(8));
+        let counts =
+            Counts { count, step: if random.below(2) == 0 { count } else { step }, premerge: random.below(2) == 0 };
+        let mut crew = Crew::new(1 + random.index(3), move || CountWindows::new(counts, Ids, ResultsAndLate));
+        let mut run = CountRun::new(counts.count as usize, counts.step as usize);
+        let steps = script(&mut random, false);
+        let case = format!("seed {seed}, {} every {}", counts.count, counts.step);
+        compare(&case, &steps, &mut crew, |step| run.step(step));
+    }
 }

@@ -1,0 +1,186 @@
+//! Windows without Kafka: M2 (key by auction, 10 s window, count and greatest price) and sliding windows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use stream_core::window::{Aggregator, SlidingWindows, TumblingWindows};
+use stream_core::{Batch, Configuration, DataStream, Operator, Output, Result, StreamingContext, Timestamp};
+
+/// How far the watermark is behind the newest record.
+const DISORDER_MS: i64 = 2000;
+
+/// A bid, as the other contestants of M2 have it.
+#[derive(Clone, Copy)]
+pub struct Bid {
+    /// What is bid for: half of the bids are for a hundred auctions.
+    pub auction: u64,
+    /// Who bids.
+    pub bidder: u64,
+    /// How much.
+    pub price: u64,
+    /// Where.
+    pub channel: u8,
+    /// When, in milliseconds since the epoch.
+    pub at: i64,
+}
+
+fn mix(z: u64) -> u64 {
+    let z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// Bid `i`, as the other contestants make it: ten in a millisecond, up to a second out of order.
+pub fn bid(i: u64) -> Bid {
+    let a = mix(i);
+    let b = mix(a);
+    let c = mix(b);
+    Bid {
+        auction: 1000 + if a & 1 == 0 { (a >> 8) % 100 } else { (a >> 8) % 10_000 },
+        bidder: 1 + (b >> 8) % 1_000_000,
+        price: 100 + (c >> 20) % 10_000_000,
+        channel: (c & 3) as u8,
+        at: 1_700_000_001_000 + (i / 10) as i64 - ((a >> 40) % 1000) as i64,
+    }
+}
+
+/// Gives bids their timestamps and the stream a watermark after each batch.
+struct Stamp {
+    newest: i64,
+    stamped: Batch<Bid>,
+}
+
+impl Operator<Bid, Bid> for Stamp {
+    fn process(&mut self, batch: &mut Batch<Bid>, out: &mut dyn Output<Bid>) -> Result<()> {
+        for bid in batch.drain() {
+            self.newest = self.newest.max(bid.at);
+            self.stamped.push_at(bid, Timestamp::from_millis(bid.at));
+        }
+        out.batch(&mut self.stamped)?;
+        self.stamped.clear();
+        out.watermark(Timestamp::from_millis(self.newest - DISORDER_MS - 1))
+    }
+}
+
+/// Count and greatest price.
+#[derive(Clone)]
+struct CountAndMax;
+
+impl Aggregator<Bid> for CountAndMax {
+    type State = (u64, u64);
+    type Output = (u64, u64);
+
+    fn create(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn add(&self, (count, max): &mut (u64, u64), bid: Bid) {
+        *count += 1;
+        *max = bid.price.max(*max);
+    }
+
+    fn merge(&self, (count, max): &mut (u64, u64), other: (u64, u64)) {
+        *count += other.0;
+        *max = other.1.max(*max);
+    }
+
+    fn result(&self, state: (u64, u64)) -> (u64, u64) {
+        state
+    }
+}
+
+/// What a run took and found.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Bids per second.
+    pub per_second: f64,
+    /// How many results there were.
+    pub rows: u64,
+    /// The sum of the counts: in a tumbling window, the number of bids.
+    pub sum: u64,
+}
+
+fn stamped(ctx: &StreamingContext, events: u64) -> DataStream<Bid> {
+    ctx.generate(events, bid)
+        .transform("stamp", |_| Stamp { newest: i64::MIN + DISORDER_MS + 1, stamped: Batch::new() })
+}
+
+fn run(events: u64, parallelism: usize, counts: impl FnOnce(DataStream<Bid>) -> DataStream<(u64, u64)>) -> Result<Run> {
+    let ctx = StreamingContext::new(Configuration::empty()).parallelism(parallelism);
+    let (rows, sum) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (rows_in, sum_in) = (rows.clone(), sum.clone());
+    counts(stamped(&ctx, events)).for_each(move |(count, _)| {
+        rows_in.fetch_add(1, Ordering::Relaxed);
+        sum_in.fetch_add(count, Ordering::Relaxed);
+    });
+    let start = Instant::now();
+    ctx.execute("windows")?;
+    let seconds = start.elapsed().as_secs_f64();
+    Ok(Run {
+        per_second: events as f64 / seconds,
+        rows: rows.load(Ordering::Relaxed),
+        sum: sum.load(Ordering::Relaxed),
+    })
+}
+
+/// M2: tumbling windows of ten seconds.
+///
+/// # Errors
+/// If the job fails.
+pub fn m2(events: u64, parallelism: usize) -> Result<Run> {
+    run(events, parallelism, |bids| {
+        let windows = TumblingWindows::of(Duration::from_secs(10));
+        bids.key_by(|bid| bid.auction).window(windows).aggregate(CountAndMax).map(|result| result.value)
+    })
+}
+
+/// Windows of so many slides of ten seconds: as many results for each size, but for the windows at the edges.
+///
+/// # Errors
+/// If the job fails.
+pub fn sliding(events: u64, slides: u32) -> Result<Run> {
+    run(events, 1, |bids| {
+        let slide = Duration::from_secs(10);
+        let windows = SlidingWindows::of(slide * slides, slide);
+        bids.key_by(|bid| bid.auction).window(windows).aggregate(CountAndMax).map(|result| result.value)
+    })
+}
+
+/// Only what stands before the windows: how much of the others' time is theirs.
+///
+/// # Errors
+/// If the job fails.
+pub fn without_windows(events: u64) -> Result<Run> {
+    run(events, 1, |bids| bids.key_by(|bid| bid.auction).keyed().map(|keyed| (1, keyed.hash())))
+}
+
+/// All of it as a table.
+///
+/// # Errors
+/// If a job fails or a result is wrong.
+pub fn table(events: u64, runs: usize) -> Result<String> {
+    type Scenario = (&'static str, fn(u64) -> Result<Run>);
+    let scenarios: [Scenario; 6] = [
+        ("generate, key (no window)", without_windows),
+        ("M2: 10 s window, one core", |n| m2(n, 1)),
+        ("M2, two cores", |n| m2(n, 2)),
+        ("sliding, size/slide 2", |n| sliding(n, 2)),
+        ("sliding, size/slide 10", |n| sliding(n, 10)),
+        ("sliding, size/slide 100", |n| sliding(n, 100)),
+    ];
+    let mut table = String::from("| | events/s | ns/event | results |\n| --- | ---: | ---: | ---: |\n");
+    for (name, scenario) in scenarios {
+        let mut measured = (0..runs).map(|_| scenario(events)).collect::<Result<Vec<_>>>()?;
+        measured.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
+        let Some(median) = measured.get(measured.len() / 2) else { continue };
+        if name.starts_with("M2") && median.sum != events {
+            let found = format!("{name}: the windows hold {} bids of {events}", median.sum);
+            return Err(stream_core::Error::new(stream_core::ErrorKind::Internal, found));
+        }
+        let (rate, nanos) = (median.per_second / 1e6, 1e9 / median.per_second);
+        table.push_str(&format!("| {name} | {rate:.1} M | {nanos:.1} | {} |\n", median.rows));
+    }
+    Ok(table)
+}
