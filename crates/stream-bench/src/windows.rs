@@ -103,7 +103,8 @@ pub struct Run {
 }
 
 fn stamped(ctx: &StreamingContext, events: u64) -> DataStream<Bid> {
-    ctx.generate(events, bid).transform("stamp", |_| Stamp { newest: i64::MIN + DISORDER_MS + 1, stamped: Batch::new() })
+    ctx.generate(events, bid)
+        .transform("stamp", |_| Stamp { newest: i64::MIN + DISORDER_MS + 1, stamped: Batch::new() })
 }
 
 fn run(events: u64, parallelism: usize, counts: impl FnOnce(DataStream<Bid>) -> DataStream<(u64, u64)>) -> Result<Run> {
@@ -117,7 +118,11 @@ fn run(events: u64, parallelism: usize, counts: impl FnOnce(DataStream<Bid>) -> 
     let start = Instant::now();
     ctx.execute("windows")?;
     let seconds = start.elapsed().as_secs_f64();
-    Ok(Run { per_second: events as f64 / seconds, rows: rows.load(Ordering::Relaxed), sum: sum.load(Ordering::Relaxed) })
+    Ok(Run {
+        per_second: events as f64 / seconds,
+        rows: rows.load(Ordering::Relaxed),
+        sum: sum.load(Ordering::Relaxed),
+    })
 }
 
 /// M2: tumbling windows of ten seconds.
