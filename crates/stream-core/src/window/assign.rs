@@ -85,7 +85,8 @@ impl TumblingWindows {
     }
 
     /// One window for each day of a time zone, called as in the IANA database. A day on which the clocks change has 23
-    /// or 25 hours. The zone is looked up in the system's database, or in one that is compiled in where there is none.
+    /// or 25 hours. The zone's rules are those of the IANA database that is compiled in,
+    /// so they are the same on every machine.
     ///
     /// # Errors
     /// `Config` if the zone is not known.
@@ -124,7 +125,7 @@ impl<T> Windows<T> for TumblingWindows {
 /// Windows of one size that begin more often than one ends, so that they overlap (Flink: `SlidingEventTimeWindows`;
 /// Kafka Streams: `TimeWindows.advanceBy`).
 ///
-/// What a record costs does not depend on how many windows it is in.
+/// A record is added once, however many windows it is in; windows are merged from the slices they have in common.
 #[derive(Clone, Debug)]
 pub struct SlidingWindows {
     slicing: Slicing,

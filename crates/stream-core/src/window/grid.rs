@@ -53,7 +53,7 @@ impl Grid {
             Grid::Even { length, offset } => (millis - offset).div_euclid(*length),
             Grid::Days { zone, after } => {
                 // The local date is the right day, or next to it where clocks were changed in between.
-                let mut day = date(zone, millis - after).map_or(millis.div_euclid(DAY), |date| days(date));
+                let mut day = date(zone, millis - after).map_or(millis.div_euclid(DAY), days);
                 while self.start(day) > millis {
                     day -= 1;
                 }

@@ -33,20 +33,15 @@ impl<O> Outbox<O> {
 
     /// Moves what waits into the batch, as far as there is room.
     pub(crate) fn fill(&mut self) {
-        let timed = self.batch.timestamps().first().is_some();
-        while let Some((_, timestamp)) = self.waiting.front() {
+        while self.batch.len() < BATCH_SIZE {
             // A batch has timestamps for all its records or for none.
-            let fits = self.batch.is_empty() || timed == timestamp.is_some();
-            if !fits || self.batch.len() >= BATCH_SIZE {
+            let timed = !self.batch.timestamps().is_empty();
+            let fits = |timestamp: &Option<Timestamp>| self.batch.is_empty() || timestamp.is_some() == timed;
+            if !self.waiting.front().is_some_and(|(_, timestamp)| fits(timestamp)) {
                 return;
             }
-            let wants_time = timestamp.is_some();
-            while self.batch.len() < BATCH_SIZE
-                && let Some((result, timestamp)) = self.waiting.pop_front_if(|(_, t)| t.is_some() == wants_time)
-            {
-                self.batch.push_as(result, timestamp);
-            }
-            return;
+            let Some((result, timestamp)) = self.waiting.pop_front() else { return };
+            self.batch.push_as(result, timestamp);
         }
     }
 

@@ -104,7 +104,7 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
     }
 
     /// Takes in the records of a window one at a time (Flink: `aggregate`).
-    pub fn aggregate<A: Aggregator<T> + Sync>(self, aggregator: A) -> DataStream<WindowResult<K, A::Output>> {
+    pub fn aggregate<A: Aggregator<T>>(self, aggregator: A) -> DataStream<WindowResult<K, A::Output>> {
         self.windows("window_aggregate", aggregator, Results, true)
     }
 

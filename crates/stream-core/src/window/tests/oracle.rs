@@ -181,11 +181,11 @@ impl CountRun {
         for (key, id, millis) in records {
             let seen = self.seen.entry(*key).or_default();
             seen.push((*id, *millis));
-            if seen.len() % self.step == 0 {
+            if seen.len().is_multiple_of(self.step) {
                 let mut ids: Vec<_> = seen.iter().rev().take(self.count).map(|(id, _)| *id).collect();
                 ids.sort_unstable();
                 // Where no window needs records of the one before, nothing of that one is kept.
-                let kept = if self.step % self.count == 0 { self.step } else { seen.len() };
+                let kept = if self.step.is_multiple_of(self.count) { self.step } else { seen.len() };
                 let at = seen.iter().rev().take(kept).map(|(_, millis)| *millis).max();
                 out.push(Out::Result { at, key: *key, window: TimeWindow::ALL, ids });
             }
