@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use common::{LIMIT, collect_log, context, logged};
 use stream_core::clock::{Clock, SystemClock};
+use stream_core::window::{TimeWindow, TumblingWindows};
 use stream_core::{
     Batch, DataStream, JobHandle, Operator, Output, Record, Result, SplitActivity, StreamingContext, Timestamp,
     WatermarkProgress, WatermarkStrategy,
@@ -160,6 +162,55 @@ fn with_idleness_silent_and_empty_partitions_hold_nobody_back_and_nothing_is_lat
         stop(&job);
         assert!(progress.splits().is_empty());
     }
+}
+
+#[test]
+fn windows_fire_when_all_of_them_is_there_and_a_record_dated_2099_closes_none() {
+    let mut four = FourPartitions::new("windows");
+    let ctx = reading(&four.kafka, &four.topic).parallelism(2);
+    let strategy = bounded(2).with_idleness(Duration::from_secs(4));
+    let orders = source(&ctx).watermarks(strategy).stream().key_by(|order| order.partition);
+    let windows = orders.window(TumblingWindows::of(Duration::from_secs(10)));
+    let late = windows.late_count();
+    let counts = windows.count().collect();
+    let job = ctx.start("windows").expect("a good plan");
+    let (far, mut fired) = (4_070_908_800_000, BTreeMap::new());
+    let expected = |four: &FourPartitions| {
+        let mut counts = BTreeMap::new();
+        for second in 0..four.seconds {
+            let time = four.start + second * SECOND - (second % 3) * SECOND;
+            *counts.entry(time.div_euclid(10 * SECOND) * 10 * SECOND).or_insert(0) += 1;
+        }
+        // Those that are complete: two seconds and a millisecond behind the greatest time.
+        counts.retain(|start, _| start + 10 * SECOND <= four.reached() - 2 * SECOND);
+        counts
+    };
+    let mut collect = || {
+        for result in counts.take() {
+            let window: TimeWindow = result.window;
+            if result.key == 0 && window.start().as_millis() < far / 2 {
+                let before = fired.insert(window.start().as_millis(), result.value);
+                assert_eq!(before, None, "{window} fired twice");
+            } else {
+                // Partition 1's only window is complete, too; partition 3 is ten minutes ahead, so none of its is.
+                assert_eq!((result.key, result.value), (1, 1), "{window}");
+            }
+        }
+        fired.clone()
+    };
+    wait_until("the first windows fire", LIMIT, || {
+        four.go_on();
+        job.is_finished() || !collect().is_empty()
+    });
+    write(&four.kafka, &four.topic, &[(0, far)]);
+    for _ in 0..3 {
+        four.go_on();
+        let expected = expected(&four);
+        wait_until("all complete windows have fired", LIMIT, || job.is_finished() || collect() == expected);
+    }
+    assert_eq!(late.get(), 0);
+    stop(&job);
+    assert_eq!(collect(), expected(&four), "a job that is stopped closes no window");
 }
 
 fn activity(progress: &WatermarkProgress, split: &str) -> Option<SplitActivity> {

@@ -45,7 +45,10 @@ fn main() -> ExitCode {
             println!("{}", schemas::run());
             Ok(())
         }
-        ["engine"] => engine::table(RUNS).and_then(|table| Ok(println!("{table}\n{}", fresh_memory()?))),
+        ["engine"] => engine::table(RUNS).and_then(|table| {
+            println!("{table}\n{}", fresh_memory()?);
+            Ok(())
+        }),
         ["memory"] => engine::memory().map(|figure| println!("{figure}")),
         ["windows"] => windows::table(WINDOW_EVENTS, RUNS).map(|table| println!("{table}")),
         ["w1"] => w1(EVENTS, RUNS).map(|table| println!("{table}")),

@@ -105,8 +105,8 @@ fn oracle(events: &[Event]) -> Results {
         let mut open: Option<(i64, i64, u64)> = None;
         for event in &events {
             open = Some(match open {
-                // Sessions that touch are one (as Flink's `TimeWindow.intersects`).
-                Some((start, end, sum)) if event.at <= end => (start, end.max(event.at + GAP), sum + event.value),
+                // Sessions that only touch stay two: `TimeWindow::overlaps` says why.
+                Some((start, end, sum)) if event.at < end => (start, end.max(event.at + GAP), sum + event.value),
                 closed => {
                     sessions.extend(closed.map(|(start, end, sum)| (key, start, end, sum)));
                     (event.at, event.at + GAP, event.value)
