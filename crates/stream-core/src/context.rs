@@ -6,14 +6,17 @@ use std::time::Duration;
 use stream_conf::Configuration;
 
 use crate::catalogue::KeyInfo;
+use crate::checkpoint::{CheckpointStore, MemoryStore};
+use crate::error::ErrorKind;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::graph::Logic;
 use crate::operator::Record;
 use crate::plan::Plan;
-use crate::runtime::job::{self, JobHandle, JobReport};
+use crate::runtime::job::{self, Durability, Endurance, JobHandle, JobReport};
 use crate::runtime::link::guard;
-use crate::settings::{self, JobSettings, Reading};
+use crate::runtime::schedule::Rhythm;
+use crate::settings::{self, CheckpointStorage, JobSettings, Reading};
 use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
 use crate::state::StateBackend;
@@ -47,6 +50,8 @@ pub struct StreamingContext {
     /// What connectors know beside the engine's own keys.
     keys: Mutex<Vec<KeyInfo>>,
     exchange_bytes: usize,
+    checkpoint_store: Option<Arc<dyn CheckpointStore>>,
+    restore_from: Option<u64>,
 }
 
 impl StreamingContext {
@@ -70,6 +75,8 @@ impl StreamingContext {
             settings: Box::new(settings),
             keys: Mutex::default(),
             exchange_bytes: EXCHANGE_BYTES,
+            checkpoint_store: None,
+            restore_from: None,
         };
         if let Some(error) = stream_conf::Error::of(problems) {
             context.reject(error);
@@ -99,6 +106,21 @@ impl StreamingContext {
     #[must_use]
     pub fn exchange_bytes(mut self, bytes: usize) -> StreamingContext {
         self.exchange_bytes = bytes.max(1);
+        self
+    }
+
+    /// Sets where checkpoints are kept; wins over the configuration, which `stream-store` reads.
+    #[must_use]
+    pub fn checkpoint_store(mut self, store: impl CheckpointStore + 'static) -> StreamingContext {
+        self.checkpoint_store = Some(Arc::new(store));
+        self
+    }
+
+    /// Goes on from the checkpoint with this number instead of the newest, in a new line of history: what was published
+    /// since then appears again.
+    #[must_use]
+    pub fn restore_from(mut self, sequence: u64) -> StreamingContext {
+        self.restore_from = Some(sequence);
         self
     }
 
@@ -197,8 +219,54 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
+        let durability = self.durability();
+        let restart = self.settings.restart.clone();
         let (plan, graph) = self.planned(job)?;
-        job::start(plan, graph)
+        job::start(plan, graph, Endurance { restart, durability: durability? })
+    }
+
+    /// How checkpoints are taken, if they are.
+    fn durability(&self) -> Result<Option<Durability>> {
+        let Some(checkpointing) = &self.settings.checkpointing else {
+            return match self.restore_from {
+                None => Ok(None),
+                Some(sequence) => {
+                    let message = format!("can't go on from checkpoint {sequence}: the job takes no checkpoints");
+                    let hint = "set execution.checkpointing.interval, for instance to 10s";
+                    Err(Error::new(ErrorKind::Config, message).with_hint(hint))
+                }
+            };
+        };
+        let store = match &self.checkpoint_store {
+            Some(store) => store.clone(),
+            None if self.settings.state.checkpoint_storage == CheckpointStorage::Memory => {
+                tracing::warn!(
+                    "checkpoints are kept in memory: they survive a restart of the job, not of the process; \
+                     execution.checkpointing.dir says where to keep them instead"
+                );
+                Arc::new(MemoryStore::new())
+            }
+            None => {
+                let message = "execution.checkpointing.dir is set, but this program can't keep checkpoints in files";
+                let hint = "run the job through stream-app, or add stream-store and give the context its store";
+                return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+            }
+        };
+        let rhythm = Rhythm {
+            interval: checkpointing.interval,
+            min_pause: checkpointing.min_pause,
+            timeout: Some(checkpointing.timeout),
+            tolerable: Some(checkpointing.tolerable_failures),
+        };
+        let (from, allow_non_restored) = (self.restore_from, self.settings.state.allow_non_restored);
+        Ok(Some(Durability { store, rhythm, retained: self.settings.state.retained, from, allow_non_restored }))
+    }
+
+    /// Whether stopping takes a last checkpoint, and where checkpoints go, for a driver that always takes them.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stepped_durability(&self) -> (bool, Arc<dyn CheckpointStore>) {
+        let store = self.checkpoint_store.clone().unwrap_or_else(|| Arc::new(MemoryStore::new()));
+        (self.settings.checkpointing.is_some(), store)
     }
 
     /// What a driver needs to run the job.

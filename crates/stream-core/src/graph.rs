@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::exchange::TypeOps;
 use crate::runtime::link::LinkContext;
 use crate::runtime::subtask::Subtask;
+use crate::sink::StagedCommitter;
 use crate::source::{Committer, SourceContext};
 
 /// Something typed whose type the planner does not know: a `Box<dyn Link<T>>`, a `Sender<T>`, a `Receiver<T>`.
@@ -155,5 +156,13 @@ pub(crate) trait OperatorLogic: Send {
 pub(crate) trait SinkLogic: Send {
     /// The link that ends a chain.
     fn link(&mut self, context: LinkContext) -> Result<Erased>;
+    /// Whether its output waits for the checkpoint.
+    fn is_staged(&self) -> bool {
+        false
+    }
+    /// What publishes its output, if that waits for the checkpoint. Asked before the first link.
+    fn committer(&mut self, _context: &LinkContext) -> Result<Option<Box<dyn StagedCommitter>>> {
+        Ok(None)
+    }
     fn check(&mut self, limit: Duration) -> Result<String>;
 }

@@ -25,6 +25,7 @@
 
 mod batch;
 mod catalogue;
+pub mod checkpoint;
 pub mod clock;
 mod context;
 mod either;
@@ -67,7 +68,7 @@ pub use process::{FunctionResult, ProcessContext, ProcessFunction, Timer};
 pub use runtime::exchange::even_split;
 pub use runtime::job::{JobHandle, JobReport};
 pub use settings::JobSettings;
-pub use sink::{Sink, SinkContext, SinkWriter};
+pub use sink::{Sink, SinkContext, SinkWriter, StagedCommitter, StagedSink, StagedWriter};
 pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 pub use state::{

@@ -3,13 +3,14 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Erased, OperatorLogic, SinkLogic, SourceLogic};
-use crate::operator::{Operator, OperatorContext, Record};
+use crate::operator::{Barrier, Operator, OperatorContext, Record};
 use crate::runtime::exchange::{erase_link, typed};
 use crate::runtime::link::{Link, LinkContext, OperatorLink, SinkLink};
 use crate::runtime::subtask::{SourceSubtask, Subtask};
-use crate::sink::{Sink, SinkContext};
+use crate::sink::{Sink, SinkContext, SinkWriter, StagedCommitter, StagedSink, StagedWriter};
 use crate::source::{Committer, Source, SourceContext, SourceReader};
 
 pub(crate) struct SourceNode<T> {
@@ -102,10 +103,75 @@ impl<T: Record> SinkLogic for SinkNode<T> {
     }
 
     fn link(&mut self, context: LinkContext) -> Result<Erased> {
-        let control = context.control.clone();
-        let (operator, waker) = (context.operator.clone(), context.waker.clone());
-        let sink_context = SinkContext::new(operator, waker, move || control.is_stopping());
-        let writer = self.sink.open(&sink_context)?;
+        let writer = self.sink.open(&sink_context(&context))?;
         Ok(erase_link(SinkLink::new(writer, context)))
     }
+}
+
+pub(crate) struct StagedSinkNode<T> {
+    sink: Box<dyn StagedSink<T>>,
+}
+
+impl<T> StagedSinkNode<T> {
+    pub(crate) fn new(sink: impl StagedSink<T> + 'static) -> StagedSinkNode<T> {
+        StagedSinkNode { sink: Box::new(sink) }
+    }
+}
+
+impl<T: Record> SinkLogic for StagedSinkNode<T> {
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        self.sink.check(limit)
+    }
+
+    fn is_staged(&self) -> bool {
+        true
+    }
+
+    fn committer(&mut self, context: &LinkContext) -> Result<Option<Box<dyn StagedCommitter>>> {
+        self.sink.committer(&sink_context(context)).map(Some)
+    }
+
+    fn link(&mut self, context: LinkContext) -> Result<Erased> {
+        let writer = Staging { writer: self.sink.open(&sink_context(&context))?, staged: None };
+        Ok(erase_link(SinkLink::new(Box::new(writer), context)))
+    }
+}
+
+/// A staged writer as one that is flushed when it has put everything aside.
+struct Staging<T> {
+    writer: Box<dyn StagedWriter<T>>,
+    staged: Option<Vec<u8>>,
+}
+
+impl<T> SinkWriter<T> for Staging<T> {
+    fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        self.writer.write(batch)
+    }
+
+    fn room(&self) -> bool {
+        self.writer.room()
+    }
+
+    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
+        self.staged = self.writer.stage()?;
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.staged = self.writer.stage()?;
+        Ok(())
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        self.writer.failed_at()
+    }
+
+    fn staged(&mut self) -> Vec<Vec<u8>> {
+        self.staged.take().into_iter().collect()
+    }
+}
+
+fn sink_context(context: &LinkContext) -> SinkContext {
+    let control = context.control.clone();
+    SinkContext::new(context.operator.clone(), context.waker.clone(), move || control.is_stopping())
 }

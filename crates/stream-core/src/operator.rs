@@ -11,6 +11,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use crate::batch::Batch;
 use crate::clock::{Clock, Now, SystemClock};
 use crate::error::{Place, Result};
@@ -173,37 +175,84 @@ impl fmt::Debug for OperatorContext {
     }
 }
 
-/// One operator's part of a checkpoint: named byte strings.
+/// One operator's part of a checkpoint: named byte strings, and keyed state by key group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    entries: BTreeMap<String, Vec<u8>>,
+    entries: BTreeMap<String, Bytes>,
+    groups: BTreeMap<(String, u32), Parts>,
+}
+
+/// The bytes of one key group of a keyed state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parts {
+    /// Whether the first part is all there was; otherwise every part is what changed since the snapshot before.
+    pub(crate) whole: bool,
+    pub(crate) parts: Vec<Bytes>,
 }
 
 impl Snapshot {
     /// Stores `bytes` under `name`, in place of what was there.
     pub fn put(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
-        self.entries.insert(name.into(), bytes);
-    }
-
-    /// Adds the entries of another part; of two with one name the other's stays.
-    pub(crate) fn merge(&mut self, other: &Snapshot) {
-        self.entries.extend(other.entries.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+        self.entries.insert(name.into(), bytes.into());
     }
 
     /// Whether nothing was stored.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.groups.is_empty()
     }
 
     /// What was stored under `name`.
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.entries.get(name).map(Vec::as_slice)
+        self.entries.get(name).map(|bytes| &**bytes)
     }
 
     /// All entries whose names begin with `prefix`, in the order of their names.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         let from = self.entries.range(prefix.to_owned()..);
         from.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, bytes)| (&**name, &**bytes))
+    }
+
+    /// Stores all there is of a key group of the state `name`.
+    pub(crate) fn put_group(&mut self, name: &str, group: u32, bytes: Vec<u8>) {
+        self.groups.insert((name.to_owned(), group), Parts { whole: true, parts: vec![bytes.into()] });
+    }
+
+    /// The key groups of the state `name`.
+    pub(crate) fn groups_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (u32, &'a Parts)> {
+        let from = self.groups.range((name.to_owned(), 0)..);
+        from.take_while(move |((state, _), _)| state == name).map(|((_, group), parts)| (*group, parts))
+    }
+
+    pub(crate) fn entries(&self) -> &BTreeMap<String, Bytes> {
+        &self.entries
+    }
+
+    pub(crate) fn groups(&self) -> &BTreeMap<(String, u32), Parts> {
+        &self.groups
+    }
+
+    pub(crate) fn from_parts(entries: BTreeMap<String, Bytes>, groups: BTreeMap<(String, u32), Parts>) -> Snapshot {
+        Snapshot { entries, groups }
+    }
+
+    /// Adds the entries of another part; of two with one name the other's stays.
+    pub(crate) fn merge(&mut self, other: &Snapshot) {
+        self.entries.extend(other.entries.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+        self.groups.extend(other.groups.iter().map(|(name, parts)| (name.clone(), parts.clone())));
+    }
+
+    /// Makes this and the later snapshot `next` of the same subtask one, as if this one had never been taken.
+    pub(crate) fn follow(&mut self, next: Snapshot) {
+        self.entries = next.entries;
+        let mut before = std::mem::replace(&mut self.groups, next.groups);
+        for (name, parts) in &mut self.groups {
+            if !parts.whole
+                && let Some(mut earlier) = before.remove(name)
+            {
+                earlier.parts.append(&mut parts.parts);
+                *parts = earlier;
+            }
+        }
     }
 }
 

@@ -99,4 +99,100 @@ pub trait SinkWriter<T>: Send {
     fn failed_at(&self) -> Option<usize> {
         None
     }
+
+    /// What was put aside by the last flush. [`StagedSink`] is the way to do that.
+    #[doc(hidden)]
+    fn staged(&mut self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+}
+
+/// A sink whose output appears only when the checkpoint that it belongs to is durable, so that it appears once.
+///
+/// Its writers put the records of an epoch aside, out of sight, and hand over what is needed to publish them, such as
+/// a file's name. That is stored with the checkpoint. Only then the committer publishes it; if the job dies before, the
+/// next run does so, from the checkpoint.
+///
+/// Delivery is exactly once as long as publishing something twice is the same as publishing it once. Needs
+/// checkpoints: a job that takes none is refused.
+pub trait StagedSink<T>: Send {
+    /// Makes the writer of one subtask; called for every subtask in order, when the job starts, after
+    /// [`committer`](StagedSink::committer).
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn StagedWriter<T>>>;
+
+    /// Makes what publishes; called once, when the job starts.
+    ///
+    /// # Errors
+    /// As [`Sink::open`].
+    fn committer(&mut self, context: &SinkContext) -> Result<Box<dyn StagedCommitter>>;
+
+    /// As [`Sink::check`].
+    ///
+    /// # Errors
+    /// As [`open`](StagedSink::open) would give.
+    fn check(&mut self, _limit: Duration) -> Result<String> {
+        Ok("nothing to ask".to_owned())
+    }
+
+    /// As [`Sink::describe`].
+    fn describe(&self) -> String {
+        String::new()
+    }
+}
+
+/// Puts the records of one subtask of a [`StagedSink`] aside.
+pub trait StagedWriter<T>: Send {
+    /// Takes the records of a batch; the caller keeps the buffer and clears it.
+    ///
+    /// # Errors
+    /// Any error fails the subtask.
+    fn write(&mut self, batch: &mut Batch<T>) -> Result<()>;
+
+    /// Whether there is room for another batch. A `false` must be followed by a wake when that changes.
+    fn room(&self) -> bool {
+        true
+    }
+
+    /// The epoch, or the input as a whole, ends here: close what was written since the last call and return what is
+    /// needed to publish it; nothing if nothing was written. Making it durable is up to
+    /// [`StagedCommitter::prepare`], which may take its time.
+    ///
+    /// # Errors
+    /// Any error fails the subtask.
+    fn stage(&mut self) -> Result<Option<Vec<u8>>>;
+
+    /// After an error or a panic in `write`: which record of the batch was in hand, where that is known.
+    fn failed_at(&self) -> Option<usize> {
+        None
+    }
+}
+
+/// Publishes what the writers of a [`StagedSink`] have put aside. Runs beside the stream, on the thread that stores
+/// checkpoints, so it may wait.
+pub trait StagedCommitter: Send {
+    /// Makes everything in `staged` durable, still out of sight: the checkpoint that names it is written after that.
+    ///
+    /// # Errors
+    /// The checkpoint fails, and the next one brings the same again.
+    fn prepare(&mut self, _staged: &[Vec<u8>]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Publishes everything in `staged`, which is part of a durable checkpoint. What is already published stays as it
+    /// is: after a crash the same is published again.
+    ///
+    /// # Errors
+    /// `Unavailable` counts as a failed checkpoint, and is tried again before the next; anything else fails the job.
+    fn publish(&mut self, staged: &[Vec<u8>]) -> Result<()>;
+
+    /// Everything that counts is published, and no writer is at work: removes what earlier runs have put aside.
+    ///
+    /// # Errors
+    /// Any error but `Unavailable`, which is only logged, stops the job before it has read a record.
+    fn discard_leftovers(&mut self) -> Result<()> {
+        Ok(())
+    }
 }

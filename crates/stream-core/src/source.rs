@@ -163,6 +163,15 @@ pub struct SplitPosition {
     pub split: Arc<str>,
     /// The position of the next record.
     pub next: i64,
+    /// What the reader knows of event time in this split, in its own encoding; empty for nothing.
+    pub time: Vec<u8>,
+}
+
+impl SplitPosition {
+    /// The next record of a split, without event time.
+    pub fn new(split: impl Into<Arc<str>>, next: i64) -> SplitPosition {
+        SplitPosition { split: split.into(), next, time: Vec::new() }
+    }
 }
 
 /// Stores positions in the outside system. Runs on the coordinator's thread, so it may wait.

@@ -15,12 +15,17 @@ where
     I::Item: Send + 'static,
 {
     fn open(&mut self, context: &SourceContext) -> Result<Opened<I::Item>> {
-        let Some(records) = self.0.take() else {
+        let Some(mut records) = self.0.take() else {
             let error = Error::new(ErrorKind::Config, "an iterator can be read only once, so this job can't go on");
             return Err(error.with_hint("use generate(), or a source that can be read from a position"));
         };
         let split: Arc<str> = context.name().into();
-        let reader = CountedReader { next: 0, split, records, taken: 0 };
+        // In a later run of the program, which makes the same iterator again.
+        let next = context.position(&split).unwrap_or(0);
+        if let Some(last) = usize::try_from(next).ok().and_then(|read| read.checked_sub(1)) {
+            records.nth(last);
+        }
+        let reader = CountedReader { next, split, records, taken: 0 };
         Ok(Opened { readers: vec![Box::new(reader)], committer: None })
     }
 }
@@ -89,10 +94,10 @@ impl<I: Iterator + Send> SourceReader<I::Item> for CountedReader<I> {
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
-        positions.push(SplitPosition { split: self.split.clone(), next: self.next });
+        positions.push(SplitPosition::new(self.split.clone(), self.next));
     }
 
     fn failed_at(&self) -> Option<SplitPosition> {
-        Some(SplitPosition { split: self.split.clone(), next: self.next.saturating_add(self.taken as i64) })
+        Some(SplitPosition::new(self.split.clone(), self.next.saturating_add(self.taken as i64)))
     }
 }

@@ -9,11 +9,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Erased, Graph, Input, Logic, Node, NodeId, Partitioning, Route};
 use crate::key::{Key, Keyed, key_group, key_group_subtask};
 use crate::keyed::KeyedStream;
-use crate::nodes::{OperatorNode, SinkNode, SourceNode, UnionNode};
+use crate::nodes::{OperatorNode, SinkNode, SourceNode, StagedSinkNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
 use crate::operators::{Filter, FlatMap, Inspect, Map, TimestampsAndWatermarks, TryMap};
 use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, split, tee};
-use crate::sink::Sink;
+use crate::sink::{Sink, StagedSink};
 use crate::sinks::{Collected, ForEach, Print};
 use crate::source::Source;
 use crate::watermark::WatermarkStrategy;
@@ -285,6 +285,20 @@ impl<T: Record> DataStream<T> {
     pub fn sink(self, kind: &'static str, sink: impl Sink<T> + 'static) -> DataSink {
         let detail = sink.describe();
         let mut node = Node::new(kind, Logic::Sink(Box::new(SinkNode::new(sink))), vec![self.input()], None);
+        node.detail = detail;
+        let node = self.graph.lock().add(node);
+        DataSink { graph: self.graph, node }
+    }
+
+    /// Ends the stream in a sink of your own whose output appears with the checkpoint it belongs to; `kind` says what
+    /// it is, as in `files`.
+    ///
+    /// # Errors
+    /// A job that takes no checkpoints is refused when it is planned.
+    pub fn staged_sink(self, kind: &'static str, sink: impl StagedSink<T> + 'static) -> DataSink {
+        let detail = sink.describe();
+        let logic = Logic::Sink(Box::new(StagedSinkNode::new(sink)));
+        let mut node = Node::new(kind, logic, vec![self.input()], None);
         node.detail = detail;
         let node = self.graph.lock().add(node);
         DataSink { graph: self.graph, node }

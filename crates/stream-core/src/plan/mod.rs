@@ -40,6 +40,10 @@ pub(crate) struct PlannedNode {
     pub(crate) chain: usize,
     pub(crate) is_source: bool,
     pub(crate) is_sink: bool,
+    /// Whether its output waits for the checkpoint.
+    pub(crate) is_staged: bool,
+    /// Whether it keeps keyed state.
+    pub(crate) keeps_state: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +79,8 @@ impl Plan {
                 chain: 0,
                 is_source: matches!(node.logic, Logic::Source(_)),
                 is_sink: matches!(node.logic, Logic::Sink(_)),
+                is_staged: matches!(&node.logic, Logic::Sink(sink) if sink.is_staged()),
+                keeps_state: node.inputs.iter().any(|input| input.partitioning == Partitioning::Key),
             };
             if let (Some(fixed), Some(asked)) = (node.fixed_parallelism, node.parallelism)
                 && fixed != asked

@@ -3,7 +3,8 @@
 //! Both are pure: they take events and return decisions, and touch no channel.
 //!
 //! *Barriers.* A channel whose barrier has come is not read until every other channel has brought its
-//! own or has ended; then the barrier goes on, once. So records of the next epoch can't mix in.
+//! own or has ended; then the barrier goes on, once. So records of the next epoch can't mix in. When an epoch was given
+//! up, some channel may never bring its barrier and begin with a later one: then that one is what all wait for.
 //!
 //! *Watermarks.* The watermark of the whole is the smallest of the channels that are not idle, and never goes back.
 
@@ -52,11 +53,21 @@ impl Alignment {
 
     pub(crate) fn barrier(&mut self, channel: usize, barrier: Barrier) -> Aligned {
         debug_assert!(self.is_open(channel), "a waiting or ended channel was read");
+        match self.barrier {
+            // The rest of an epoch that was given up: its records belong to the one that all wait for.
+            Some(newest) if barrier < newest => return Aligned::NotYet,
+            Some(newest) if barrier > newest => self.open_waiting(),
+            _ => {}
+        }
         self.channels[channel] = ChannelState::Waiting;
-        // Epochs are started one after another and every channel brings each once; should a channel
-        // that joined late bring an older one, the newest is what the sinks must flush for.
-        self.barrier = self.barrier.max(Some(barrier));
+        self.barrier = Some(barrier);
         self.decide()
+    }
+
+    fn open_waiting(&mut self) {
+        for channel in self.channels.iter_mut().filter(|channel| **channel == ChannelState::Waiting) {
+            *channel = ChannelState::Open;
+        }
     }
 
     pub(crate) fn end(&mut self, channel: usize) -> Aligned {
@@ -69,11 +80,7 @@ impl Alignment {
             return Aligned::NotYet;
         }
         if let Some(barrier) = self.barrier.take() {
-            for channel in &mut self.channels {
-                if *channel == ChannelState::Waiting {
-                    *channel = ChannelState::Open;
-                }
-            }
+            self.open_waiting();
             return Aligned::Barrier(barrier);
         }
         Aligned::End
@@ -173,6 +180,22 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_that_was_given_up_is_joined_to_the_next() {
+        let [e1, e2] = [1, 2].map(|epoch| Barrier { epoch });
+        let mut alignment = Alignment::new(2);
+        assert_eq!(alignment.barrier(0, e1), Aligned::NotYet);
+        assert_eq!(alignment.barrier(1, e2), Aligned::NotYet);
+        assert!(alignment.is_open(0), "it still has to bring the second barrier");
+        assert_eq!(alignment.barrier(0, e2), Aligned::Barrier(e2));
+        // The other way round: what comes late changes nothing.
+        let mut alignment = Alignment::new(2);
+        assert_eq!(alignment.barrier(0, e2), Aligned::NotYet);
+        assert_eq!(alignment.barrier(1, e1), Aligned::NotYet);
+        assert!(alignment.is_open(1));
+        assert_eq!(alignment.barrier(1, e2), Aligned::Barrier(e2));
+    }
+
+    #[test]
     fn an_idle_channel_does_not_hold_the_watermark_back() {
         let at = Timestamp::from_millis;
         let mut merge = WatermarkMerge::new(2);
@@ -224,6 +247,32 @@ mod tests {
             let longest = lengths.iter().copied().max().unwrap_or(0);
             prop_assert_eq!(passed, (1..=longest).collect::<Vec<_>>());
             prop_assert!(ended.iter().all(|e| *e));
+        }
+
+        /// Channels that leave out barriers of epochs that were given up: each one passed on has been brought by every
+        /// channel that lives, nothing behind it is read before, and the last one, which all bring, is passed on.
+        #[test]
+        fn barriers_left_out_block_nobody(
+            left_out in prop::collection::vec(prop::collection::btree_set(1_u64..6, 0..5), 1..5),
+            picks in prop::collection::vec(any::<usize>(), 0..100),
+        ) {
+            let mut alignment = Alignment::new(left_out.len());
+            let mut brings: Vec<Vec<u64>> =
+                left_out.iter().map(|out| (1..=6).rev().filter(|epoch| !out.contains(epoch)).collect()).collect();
+            let (mut brought, mut passed) = (vec![0; left_out.len()], Vec::new());
+            let mut picks = picks.into_iter().chain(0..).take(10_000);
+            while passed.last() != Some(&6) {
+                let open: Vec<usize> = (0..left_out.len()).filter(|c| alignment.is_open(*c)).collect();
+                prop_assert!(!open.is_empty(), "stuck");
+                let channel = open[picks.next().expect("terminates") % open.len()];
+                let Some(epoch) = brings[channel].pop() else { continue };
+                brought[channel] = epoch;
+                if let Aligned::Barrier(barrier) = alignment.barrier(channel, Barrier { epoch }) {
+                    prop_assert!(brought.iter().all(|b| *b == barrier.epoch), "{brought:?}");
+                    passed.push(barrier.epoch);
+                }
+            }
+            prop_assert!(passed.is_sorted_by(|a, b| a < b));
         }
 
         /// The merged watermark never goes back and never passes the slowest channel that is not idle.

@@ -11,13 +11,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, mpsc};
 
 use crate::clock::Clock;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Erased, Graph, Logic, NodeId, Partitioning};
 use crate::operator::OperatorContext;
 use crate::plan::Plan;
 use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{Committers, Control, Epochs, Report, Reporter};
 use crate::runtime::link::{LinkContext, guard};
+use crate::runtime::storing::{self, StagedCommitters};
 use crate::runtime::subtask::Subtask;
 use crate::source::SourceContext;
 use crate::thread::Waker;
@@ -40,13 +41,14 @@ pub(crate) struct Build {
     clock: Arc<dyn Clock>,
     checkpoints: bool,
     /// What the job goes on from.
-    pub(crate) restored: Option<Arc<Checkpoint>>,
+    restored: Option<Arc<Checkpoint>>,
     pub(crate) reporter: Arc<Reporter>,
     /// One per subtask index.
     pub(crate) slots: Vec<Slot>,
     /// Knows every source and sink subtask.
     pub(crate) epochs: Epochs,
     pub(crate) committers: Committers,
+    pub(crate) staged_committers: StagedCommitters,
 }
 
 /// The channel ends that wait for their subtasks: senders by (edge, sender), receivers by (edge, receiver).
@@ -81,12 +83,12 @@ impl Build {
             slots,
             epochs: Epochs::default(),
             committers: Committers::new(),
+            staged_committers: StagedCommitters::new(),
         };
         (build, reports)
     }
 
     /// Lets operators write snapshots, and go on from `restored` if there is something.
-    #[cfg(feature = "testing")]
     pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>) -> Build {
         if let Some(checkpoint) = &restored {
             self.epochs = Epochs::after(checkpoint.epoch);
@@ -95,8 +97,12 @@ impl Build {
         Build { checkpoints: true, restored, ..self }
     }
 
+    /// Whether operators write snapshots.
+    pub(crate) fn takes_checkpoints(&self) -> bool {
+        self.checkpoints
+    }
+
     /// What another build of the same job is made of.
-    #[cfg(feature = "testing")]
     pub(crate) fn into_parts(self) -> (Plan, Graph) {
         (self.plan, self.graph)
     }
@@ -113,6 +119,7 @@ impl Build {
 
     /// Opens sinks and sources and fills the slots.
     pub(crate) fn all(&mut self) -> Result<()> {
+        self.open_committers()?;
         let mut exchanges = self.build_exchanges();
         // Sinks open before sources, receivers before senders: a chain is built when all it feeds exists.
         for chain in (0..self.plan.chains.len()).rev() {
@@ -129,6 +136,30 @@ impl Build {
             let head = self.plan.chains[chain].head;
             if self.plan.node(head).is_source {
                 self.open_source(head, &mut exchanges)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what the checkpoint that the job goes on from has put aside, before anybody writes.
+    fn open_committers(&mut self) -> Result<()> {
+        for index in 0..self.graph.nodes.len() {
+            let context = self.context(NodeId(index), 0);
+            let operator = context.operator.clone();
+            let Logic::Sink(sink) = &mut self.graph.nodes[index].logic else { continue };
+            if let Some(committer) = guard(|| sink.committer(&context)).map_err(|e| e.at(|| operator.place(None)))? {
+                self.staged_committers.push((operator, committer));
+            }
+        }
+        if let Some(restored) = &self.restored {
+            storing::publish(&mut self.staged_committers, &restored.staged)?;
+        }
+        for (operator, committer) in &mut self.staged_committers {
+            match guard(|| committer.discard_leftovers()) {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    tracing::warn!(uid = operator.uid(), "leftovers of earlier runs stay for now: {error}");
+                }
+                discarded => discarded.map_err(|e| e.at(|| operator.place(None)))?,
             }
         }
         Ok(())

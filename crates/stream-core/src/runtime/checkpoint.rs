@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::error::{Error, Result};
 use crate::operator::Snapshot;
 use crate::runtime::coordinator::CompletedEpoch;
 use crate::source::SplitPosition;
@@ -17,11 +18,13 @@ pub(crate) struct Checkpoint {
     /// The epoch that ended.
     pub(crate) epoch: u64,
     /// Per source uid, the positions of all its subtasks.
-    positions: BTreeMap<String, Vec<SplitPosition>>,
+    pub(crate) positions: BTreeMap<String, Vec<SplitPosition>>,
     /// Per operator uid and subtask.
-    operators: BTreeMap<String, BTreeMap<usize, Kept>>,
+    pub(crate) operators: BTreeMap<String, BTreeMap<usize, Kept>>,
     /// Per uid, how many subtasks there were.
-    parallelism: BTreeMap<String, usize>,
+    pub(crate) parallelism: BTreeMap<String, usize>,
+    /// Per uid of a staged sink, what its subtasks have put aside to be published.
+    pub(crate) staged: BTreeMap<String, Vec<Vec<u8>>>,
 }
 
 /// What a subtask left behind.
@@ -33,6 +36,33 @@ pub(crate) enum Kept {
 }
 
 impl Checkpoint {
+    /// This one and the next, as if this one had never been taken.
+    pub(crate) fn followed_by(mut self, mut next: Checkpoint) -> Checkpoint {
+        for (uid, mut later) in std::mem::replace(&mut next.staged, self.staged) {
+            next.staged.entry(uid).or_default().append(&mut later);
+        }
+        for (uid, subtasks) in &mut next.operators {
+            for (subtask, later) in subtasks {
+                let before = self.operators.get_mut(uid).and_then(|before| before.remove(subtask));
+                later.go_on_from(before);
+            }
+        }
+        next
+    }
+
+    /// Who would lose something if nobody took its part.
+    pub(crate) fn uids_with_state(&self) -> Vec<&str> {
+        let has_state = |kept: &Kept| matches!(kept, Kept::State(snapshot) if !snapshot.is_empty());
+        let operators = self.operators.iter().filter(|(_, subtasks)| subtasks.values().any(has_state));
+        let sources = self.positions.iter().filter(|(_, positions)| !positions.is_empty());
+        let sinks = self.staged.iter().filter(|(_, staged)| !staged.is_empty());
+        let mut uids: Vec<&str> = operators.map(|(uid, _)| uid.as_str()).collect();
+        uids.extend(sources.map(|(uid, _)| uid.as_str()).chain(sinks.map(|(uid, _)| uid.as_str())));
+        uids.sort_unstable();
+        uids.dedup();
+        uids
+    }
+
     /// The positions of the source `uid`.
     pub(crate) fn positions(&self, uid: &str) -> &[SplitPosition] {
         self.positions.get(uid).map_or(&[], Vec::as_slice)
@@ -60,14 +90,29 @@ impl Checkpoint {
     }
 }
 
+impl Kept {
+    /// Makes this what is left of the state `before` and this.
+    fn go_on_from(&mut self, before: Option<Kept>) {
+        if let Kept::State(later) = self
+            && let Some(Kept::State(mut before)) = before
+        {
+            before.follow(std::mem::take(later));
+            *later = before;
+        }
+    }
+}
+
 /// The parts of checkpoints under way.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
     parallelism: BTreeMap<String, usize>,
+    /// By epoch, oldest first.
     kept: BTreeMap<u64, BTreeMap<(String, usize), Kept>>,
+    /// By epoch; by `u64::MAX` what a sink put aside when its input had ended.
+    staged: BTreeMap<u64, BTreeMap<(String, usize), Vec<Vec<u8>>>>,
     finished: BTreeSet<(String, usize)>,
-    /// Epochs of which a part could not be written.
-    failed: BTreeSet<u64>,
+    /// Epochs of which a part could not be written, and why.
+    failed: BTreeMap<u64, Error>,
 }
 
 impl Gathering {
@@ -84,18 +129,31 @@ impl Gathering {
         self.finished.insert((uid, subtask));
     }
 
-    pub(crate) fn failed(&mut self, epoch: u64) {
-        self.failed.insert(epoch);
+    pub(crate) fn failed(&mut self, epoch: u64, error: Error) {
+        self.failed.entry(epoch).or_insert(error);
     }
 
-    /// The checkpoint of an epoch that is complete, unless a part of it failed.
-    pub(crate) fn close(&mut self, completed: &CompletedEpoch) -> Option<Checkpoint> {
+    /// A sink's subtask has flushed an epoch and put this aside; told of every flush.
+    pub(crate) fn staged(&mut self, uid: String, subtask: usize, epoch: u64, staged: Vec<Vec<u8>>) {
+        self.staged.entry(epoch).or_default().insert((uid, subtask), staged);
+    }
+
+    /// The checkpoint of an epoch that is complete. It has what was kept and put aside in earlier epochs that came to
+    /// nothing.
+    ///
+    /// # Errors
+    /// Why a part of it is missing.
+    pub(crate) fn close(&mut self, completed: &CompletedEpoch) -> Result<Checkpoint> {
         let epoch = completed.epoch;
-        let mut kept = self.kept.remove(&epoch).unwrap_or_default();
-        // A barrier that was overtaken by the next one is complete with it.
-        self.kept.retain(|other, _| *other > epoch);
-        if self.failed.remove(&epoch) {
-            return None;
+        if let Some(error) = up_to(&mut self.failed, epoch).remove(&epoch) {
+            return Err(error);
+        }
+        let mut kept: BTreeMap<(String, usize), Kept> = BTreeMap::new();
+        for (_, later) in up_to(&mut self.kept, epoch) {
+            for (subtask, mut later) in later {
+                later.go_on_from(kept.remove(&subtask));
+                kept.insert(subtask, later);
+            }
         }
         for subtask in &self.finished {
             kept.entry(subtask.clone()).or_insert(Kept::Finished);
@@ -104,19 +162,41 @@ impl Gathering {
         for ((uid, subtask), kept) in kept {
             operators.entry(uid).or_default().insert(subtask, kept);
         }
+        let mut staged: BTreeMap<String, Vec<Vec<u8>>> = BTreeMap::new();
+        let mut flushed = up_to(&mut self.staged, epoch);
+        let with_barrier: BTreeSet<_> = flushed.get(&epoch).into_iter().flat_map(BTreeMap::keys).cloned().collect();
+        if let Some(ended) = self.staged.get_mut(&u64::MAX) {
+            // A sink that ended after the barrier has put that aside for the next epoch.
+            let before = ended.extract_if(.., |subtask, _| !with_barrier.contains(subtask)).collect();
+            flushed.insert(u64::MAX, before);
+        }
+        for ((uid, _), mut later) in flushed.into_values().flatten() {
+            staged.entry(uid).or_default().append(&mut later);
+        }
         let (positions, parallelism) = (completed.positions.clone(), self.parallelism.clone());
-        Some(Checkpoint { epoch, positions, operators, parallelism })
+        Ok(Checkpoint { epoch, positions, operators, parallelism, staged })
     }
+}
+
+/// Takes what belongs to epochs up to `epoch`.
+fn up_to<V>(by_epoch: &mut BTreeMap<u64, V>, epoch: u64) -> BTreeMap<u64, V> {
+    let later = by_epoch.split_off(&(epoch.saturating_add(1)));
+    std::mem::replace(by_epoch, later)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn state(value: u8) -> Kept {
         let mut snapshot = Snapshot::default();
         snapshot.put(format!("v/{value}"), vec![value]);
         Kept::State(snapshot)
+    }
+
+    fn failure() -> Error {
+        Error::new(ErrorKind::Unavailable, "no room")
     }
 
     fn gathering() -> Gathering {
@@ -142,6 +222,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_sink_puts_aside_at_its_end_belongs_to_the_epoch_in_which_it_ends() {
+        let mut gathering = gathering();
+        gathering.staged("s".into(), 0, 1, vec![vec![1]]);
+        gathering.staged("s".into(), 0, u64::MAX, vec![vec![2]]);
+        gathering.staged("s".into(), 1, u64::MAX, vec![vec![3]]);
+        let staged =
+            |checkpoint: Result<Checkpoint>| checkpoint.ok().map(|c| c.staged.get("s").cloned().unwrap_or_default());
+        assert_eq!(staged(gathering.close(&completed(1))), Some(vec![vec![1], vec![3]]));
+        assert_eq!(staged(gathering.close(&completed(2))), Some(vec![vec![2]]));
+        assert_eq!(staged(gathering.close(&completed(3))), Some(vec![]));
+    }
+
+    #[test]
+    fn what_was_put_aside_in_an_epoch_that_failed_is_in_the_next() {
+        let mut gathering = gathering();
+        gathering.staged("s".into(), 0, 1, vec![vec![1]]);
+        gathering.failed(1, failure());
+        assert!(gathering.close(&completed(1)).is_err());
+        gathering.staged("s".into(), 0, 2, vec![vec![2]]);
+        let checkpoint = gathering.close(&completed(2)).expect("a checkpoint");
+        assert_eq!(checkpoint.staged["s"], [[1], [2]]);
+    }
+
+    #[test]
     fn at_another_parallelism_everybody_gets_everything() {
         let mut gathering = gathering();
         gathering.add("o".into(), 0, 1, state(1));
@@ -155,8 +259,8 @@ mod tests {
     #[test]
     fn a_checkpoint_with_a_part_that_failed_does_not_exist() {
         let mut gathering = gathering();
-        gathering.failed(1);
-        assert_eq!(gathering.close(&completed(1)), None);
-        assert!(gathering.close(&completed(2)).is_some());
+        gathering.failed(1, failure());
+        assert!(gathering.close(&completed(1)).is_err());
+        assert!(gathering.close(&completed(2)).is_ok());
     }
 }

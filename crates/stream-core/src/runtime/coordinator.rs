@@ -22,6 +22,8 @@ use crate::operator::OperatorContext;
 use crate::runtime::build::Build;
 use crate::runtime::checkpoint::{Checkpoint, Gathering, Kept};
 use crate::runtime::link::guard;
+use crate::runtime::schedule::{Action, Rhythm, Schedule};
+use crate::runtime::storing::Stored;
 use crate::source::{Committer, SplitPosition};
 use crate::thread::Waker;
 
@@ -37,13 +39,47 @@ pub(crate) struct Coordinator {
     control: Arc<Control>,
     epochs: Epochs,
     committers: Committers,
-    gathering: Gathering,
-    /// The latest one.
-    checkpoint: Option<Arc<Checkpoint>>,
-    interval: Option<Duration>,
-    next_epoch: Option<Duration>,
+    /// None if no checkpoints are taken: an epoch is over when every sink has flushed it.
+    gathering: Option<Gathering>,
+    schedule: Schedule,
+    phase: Phase,
+    request: Option<Request>,
+    /// The epoch after which nothing may follow, once it has begun.
+    last: Option<u64>,
+    /// The last checkpoint is stored.
+    is_finished: bool,
+    final_positions: Option<CompletedEpoch>,
     /// Threads, or whatever else drives a slot, that have not ended.
     alive: usize,
+    counts: CheckpointCounts,
+}
+
+/// How far the end of an epoch has come.
+enum Phase {
+    Between,
+    /// The barrier is on its way, the sinks are flushing.
+    Gathering,
+    /// The checkpoint is being stored.
+    Storing(CompletedEpoch),
+    /// It could not be stored, and there is no later one: it is stored again then.
+    Waiting(CompletedEpoch, Duration),
+}
+
+/// What the coordinator wants stored.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Store(Box<Checkpoint>),
+    /// The one before again.
+    Again,
+}
+
+/// How many checkpoints there were, and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckpointCounts {
+    /// Durable, and published where sinks waited for that.
+    pub completed: u64,
+    /// Given up, or not stored.
+    pub failed: u64,
 }
 
 impl Coordinator {
@@ -53,87 +89,235 @@ impl Coordinator {
             control,
             epochs: Epochs::default(),
             committers: Committers::new(),
-            gathering: Gathering::default(),
-            checkpoint: None,
-            interval: None,
-            next_epoch: None,
+            gathering: None,
+            schedule: Schedule::never(),
+            phase: Phase::Between,
+            request: None,
+            last: None,
+            is_finished: false,
+            final_positions: None,
             alive: 0,
+            counts: CheckpointCounts::default(),
         }
     }
 
-    /// Takes over what was built; `alive` drivers of slots will report their end.
-    pub(crate) fn begin(&mut self, build: &mut Build, alive: usize, now: Duration) {
+    /// Takes over what was built; `alive` drivers of slots will report their end. Without a `rhythm` epochs end as
+    /// often as the sources want to store their positions.
+    pub(crate) fn begin(&mut self, build: &mut Build, rhythm: Option<Rhythm>, alive: usize, now: Duration) {
         self.epochs = std::mem::take(&mut build.epochs);
-        self.gathering = Gathering::new(build.parallelism());
-        self.checkpoint = build.restored.clone();
+        self.gathering = build.takes_checkpoints().then(|| Gathering::new(build.parallelism()));
         self.committers = std::mem::take(&mut build.committers);
         self.alive = alive;
-        self.interval = self.committers.iter().map(|(_, c)| c.interval()).chain(self.interval).min();
-        self.next_epoch = self.interval.map(|interval| now + interval);
+        let first_soon = rhythm.is_some();
+        let rhythm = rhythm.or_else(|| {
+            let interval = self.committers.iter().map(|(_, c)| c.interval()).min()?;
+            Some(Rhythm { interval, min_pause: Duration::ZERO, timeout: None, tolerable: None })
+        });
+        if let Some(rhythm) = rhythm {
+            self.schedule = Schedule::new(rhythm, first_soon, now);
+        }
     }
 
-    /// Sets how often an epoch ends at least, before the job begins.
-    #[cfg(feature = "testing")]
-    pub(crate) fn set_interval(&mut self, interval: Duration) {
-        self.interval = Some(interval);
-    }
-
-    /// The same while the job runs.
+    /// Ends an epoch at least so often from now on.
     #[cfg(feature = "testing")]
     pub(crate) fn shorten_interval(&mut self, interval: Duration, now: Duration) {
-        self.interval = self.interval.into_iter().chain([interval]).min();
-        self.next_epoch = self.next_epoch.into_iter().chain([now + interval]).min();
+        self.schedule.shorten(interval, now);
     }
 
-    /// The checkpoint of the last epoch that has one.
-    #[cfg(feature = "testing")]
-    pub(crate) fn checkpoint(&self) -> Option<Arc<Checkpoint>> {
-        self.checkpoint.clone()
+    /// What became of the checkpoints so far.
+    pub(crate) fn counts(&self) -> CheckpointCounts {
+        self.counts
     }
 
     /// Whether all drivers have ended, so that [`Coordinator::finish`] is due.
     pub(crate) fn is_over(&self) -> bool {
-        self.alive == 0
+        self.alive == 0 && self.gathering.is_none() || self.is_finished
+    }
+
+    /// Whether the last checkpoint is stored, so that whoever still lives may leave.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.is_finished
+    }
+
+    /// What is to be stored now, if anything is; the answer is a [`Report::Stored`].
+    pub(crate) fn take_request(&mut self) -> Option<Request> {
+        self.request.take()
     }
 
     /// When [`Coordinator::tick`] has something to do next.
     pub(crate) fn due(&self) -> Option<Duration> {
-        self.next_epoch
-    }
-
-    /// Starts the end of an epoch if it is time and none is under way.
-    pub(crate) fn tick(&mut self, now: Duration) {
-        let (Some(interval), Some(due)) = (self.interval, self.next_epoch) else { return };
-        if now < due {
-            return;
-        }
-        self.next_epoch = Some(now + interval);
-        if let Some(epoch) = self.epochs.start() {
-            self.control.start_barrier(epoch);
+        match &self.phase {
+            Phase::Waiting(_, until) => Some(*until),
+            Phase::Between if self.wants_last() => Some(Duration::ZERO),
+            _ => self.schedule.due(),
         }
     }
 
-    /// Takes note of a report, and commits the epoch that it completes.
-    pub(crate) fn on_report(&mut self, report: Report) -> Result<()> {
+    /// Whether the job ends with a checkpoint, and that one has not begun.
+    fn wants_last(&self) -> bool {
+        let ends = self.alive == 0 || self.control.is_stopping() && self.control.ends_with_checkpoint();
+        self.gathering.is_some() && self.last.is_none() && ends && !self.control.is_aborting()
+    }
+
+    /// Begins and gives up what is due.
+    ///
+    /// # Errors
+    /// If too many checkpoints in a row have failed.
+    pub(crate) fn tick(&mut self, now: Duration) -> Result<()> {
+        if let Phase::Waiting(_, until) = self.phase {
+            if until <= now
+                && let Phase::Waiting(completed, _) = std::mem::replace(&mut self.phase, Phase::Between)
+            {
+                self.phase = Phase::Storing(completed);
+                self.request = Some(Request::Again);
+            }
+            return Ok(());
+        }
+        if matches!(self.phase, Phase::Between) && self.wants_last() {
+            if self.alive == 0 {
+                return self.begin_final(now);
+            }
+            self.schedule.demand();
+        }
+        if self.last.is_some() && matches!(self.phase, Phase::Between) {
+            return Ok(());
+        }
+        match self.schedule.decide(now) {
+            None => {}
+            Some(Action::Begin) => {
+                let epoch = self.epochs.start();
+                if self.wants_last() {
+                    self.last = Some(epoch);
+                }
+                self.phase = Phase::Gathering;
+                self.control.start_barrier(epoch);
+            }
+            Some(Action::GiveUp) if matches!(self.phase, Phase::Gathering) => {
+                let epoch = self.epochs.give_up();
+                let message = format!("the checkpoint of epoch {epoch} is given up: barriers or sinks took too long");
+                let hint = "look for a slow sink or back pressure, or raise execution.checkpointing.timeout";
+                self.phase = Phase::Between;
+                self.last = None;
+                self.failed(Error::new(ErrorKind::Unavailable, message).with_hint(hint), now)?;
+            }
+            Some(Action::GiveUp) => {
+                tracing::warn!("the checkpoint store takes longer than execution.checkpointing.timeout");
+                self.schedule.wait();
+            }
+        }
+        Ok(())
+    }
+
+    /// Every source has ended: the last epoch is complete.
+    fn begin_final(&mut self, now: Duration) -> Result<()> {
+        let Some(last) = self.epochs.finish() else {
+            return Err(Error::internal("the job has ended, but not every sink has flushed"));
+        };
+        self.last = Some(last.epoch);
+        self.schedule.demand();
+        self.schedule.decide(now);
+        self.gathered(last, now)
+    }
+
+    /// Takes note of a report, and goes on with the epoch that it completes.
+    pub(crate) fn on_report(&mut self, report: Report, now: Duration) -> Result<()> {
         match report {
             Report::Failed(error) => return Err(error),
             Report::ThreadEnded => self.alive -= 1,
             Report::Positions { uid, subtask, epoch, positions } => {
                 self.epochs.positions(uid, subtask, epoch, positions);
             }
-            Report::Flushed { uid, subtask, epoch } => self.epochs.flushed(uid, subtask, epoch),
-            Report::Kept { uid, subtask, epoch, kept } => self.gathering.add(uid, subtask, epoch, kept),
-            Report::Finished { uid, subtask } => self.gathering.finished(uid, subtask),
+            Report::Flushed { uid, subtask, epoch, staged } => {
+                if let Some(gathering) = &mut self.gathering {
+                    gathering.staged(uid.clone(), subtask, epoch, staged);
+                }
+                self.epochs.flushed(uid, subtask, epoch);
+            }
+            Report::Kept { uid, subtask, epoch, kept } => {
+                if let Some(gathering) = &mut self.gathering {
+                    gathering.add(uid, subtask, epoch, kept);
+                }
+            }
+            Report::Finished { uid, subtask } => {
+                if let Some(gathering) = &mut self.gathering {
+                    gathering.finished(uid, subtask);
+                }
+            }
             Report::SnapshotFailed { epoch, error } => {
-                tracing::warn!(epoch, "no checkpoint, the next epoch tries again: {error}");
-                self.gathering.failed(epoch);
+                if let Some(gathering) = &mut self.gathering {
+                    gathering.failed(epoch, error);
+                }
+            }
+            Report::Stored(stored) => return self.stored(stored, now),
+        }
+        match self.epochs.complete() {
+            Some(completed) => self.gathered(completed, now),
+            None => Ok(()),
+        }
+    }
+
+    /// Every part of an epoch is there.
+    fn gathered(&mut self, completed: CompletedEpoch, now: Duration) -> Result<()> {
+        let Some(gathering) = &mut self.gathering else {
+            self.phase = Phase::Between;
+            self.schedule.completed(now);
+            return self.commit(&completed);
+        };
+        match gathering.close(&completed) {
+            Ok(checkpoint) => {
+                self.request = Some(Request::Store(Box::new(checkpoint)));
+                self.phase = Phase::Storing(completed);
+                Ok(())
+            }
+            Err(error) => {
+                self.phase = Phase::Between;
+                self.last = None;
+                self.failed(error, now)
             }
         }
-        let Some(completed) = self.epochs.complete() else { return Ok(()) };
-        if let Some(checkpoint) = self.gathering.close(&completed) {
-            self.checkpoint = Some(Arc::new(checkpoint));
+    }
+
+    fn stored(&mut self, stored: Result<Stored>, now: Duration) -> Result<()> {
+        let Phase::Storing(completed) = std::mem::replace(&mut self.phase, Phase::Between) else {
+            return Err(Error::internal("a checkpoint was stored that nobody asked for"));
+        };
+        let is_last = self.last.is_some_and(|last| last <= completed.epoch);
+        match stored {
+            Ok(stored) => {
+                self.counts.completed += 1;
+                let Stored { sequence, epoch, bytes } = stored;
+                tracing::info!(epoch, bytes, "checkpoint {sequence} is complete");
+                self.schedule.completed(now);
+                if is_last {
+                    self.is_finished = true;
+                    self.final_positions = Some(completed);
+                    return Ok(());
+                }
+                self.commit(&completed)
+            }
+            Err(error) if error.kind() != ErrorKind::Unavailable => Err(error),
+            Err(error) => {
+                self.failed(error, now)?;
+                if is_last {
+                    self.phase = Phase::Waiting(completed, now + COMMIT_RETRY);
+                }
+                Ok(())
+            }
         }
-        self.commit(&completed)
+    }
+
+    /// A checkpoint has come to nothing.
+    fn failed(&mut self, error: Error, now: Duration) -> Result<()> {
+        let too_many = self.schedule.failed(now);
+        self.counts.failed += 1;
+        let (in_a_row, failed) = (self.schedule.failures_in_a_row(), self.counts.failed);
+        if too_many {
+            let message = format!("{in_a_row} checkpoints in a row have failed; the last: {}", error.message());
+            let hint = error.hint().unwrap_or("execution.checkpointing.tolerable-failed-checkpoints says how many may");
+            return Err(Error::new(ErrorKind::Unavailable, message).with_hint(hint.to_owned()).with_cause(error));
+        }
+        tracing::warn!(failed, in_a_row, "no checkpoint, the next one tries again: {error}");
+        Ok(())
     }
 
     /// Lets every source store its positions. An outside system that is away now is tried again with the next epoch.
@@ -160,8 +344,12 @@ impl Coordinator {
         if self.control.is_aborting() {
             return Err(self.aborted());
         }
-        let Some(last) = self.epochs.finish() else {
-            return Err(Error::internal("the job has ended, but not every sink has flushed"));
+        let last = match self.final_positions.take() {
+            Some(last) => last,
+            None => self
+                .epochs
+                .finish()
+                .ok_or_else(|| Error::internal("the job has ended, but not every sink has flushed"))?,
         };
         for (operator, committer) in &mut self.committers {
             while let Err(error) = commit_one(operator, &mut **committer, &last) {
@@ -198,6 +386,8 @@ fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, complet
 /// What the coordinator and the job's handle tell the subtasks.
 #[derive(Default)]
 pub(crate) struct Control {
+    /// Whether a job that is stopped takes a last checkpoint and ends there, instead of draining.
+    ends_with_checkpoint: bool,
     epoch: AtomicU64,
     stopping: AtomicBool,
     aborting: AtomicBool,
@@ -205,6 +395,14 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    pub(crate) fn new(ends_with_checkpoint: bool) -> Control {
+        Control { ends_with_checkpoint, ..Control::default() }
+    }
+
+    pub(crate) fn ends_with_checkpoint(&self) -> bool {
+        self.ends_with_checkpoint
+    }
+
     /// Whoever must notice a change at once adds a waker.
     pub(crate) fn add_waker(&self, waker: Waker) {
         self.wakers.lock().unwrap_or_else(PoisonError::into_inner).push(waker);
@@ -259,6 +457,8 @@ pub(crate) enum Report {
         uid: String,
         subtask: usize,
         epoch: u64,
+        /// What was put aside to be published with the checkpoint.
+        staged: Vec<Vec<u8>>,
     },
     /// What a subtask of an operator needs to go on from the end of `epoch`.
     Kept {
@@ -277,6 +477,8 @@ pub(crate) enum Report {
         uid: String,
         subtask: usize,
     },
+    /// The answer to a [`Request`].
+    Stored(Result<Stored>),
     /// A thread's subtasks are all done, or the thread gave up.
     ThreadEnded,
     Failed(Error),
@@ -299,8 +501,8 @@ impl Reporter {
         self.send(Report::Positions { uid: uid.to_owned(), subtask, epoch, positions });
     }
 
-    pub(crate) fn flushed(&self, uid: &str, subtask: usize, epoch: u64) {
-        self.send(Report::Flushed { uid: uid.to_owned(), subtask, epoch });
+    pub(crate) fn flushed(&self, uid: &str, subtask: usize, epoch: u64, staged: Vec<Vec<u8>>) {
+        self.send(Report::Flushed { uid: uid.to_owned(), subtask, epoch, staged });
     }
 }
 
@@ -348,13 +550,16 @@ impl Epochs {
         self.sinks.insert((uid.to_owned(), subtask), 0);
     }
 
-    /// Starts the next epoch's end, unless one is under way.
-    pub(crate) fn start(&mut self) -> Option<u64> {
-        if self.current > self.completed {
-            return None;
-        }
+    /// Starts the end of the next epoch.
+    pub(crate) fn start(&mut self) -> u64 {
         self.current += 1;
-        Some(self.current)
+        self.current
+    }
+
+    /// The epoch under way comes to nothing; the next one has its records, too. Returns which one it was.
+    pub(crate) fn give_up(&mut self) -> u64 {
+        self.completed = self.current;
+        self.current
     }
 
     pub(crate) fn positions(&mut self, uid: String, subtask: usize, epoch: u64, positions: Vec<SplitPosition>) {
@@ -407,7 +612,7 @@ mod tests {
     use super::*;
 
     fn at(next: i64) -> Vec<SplitPosition> {
-        vec![SplitPosition { split: "t[0]".into(), next }]
+        vec![SplitPosition::new("t[0]", next)]
     }
 
     fn epochs() -> Epochs {
@@ -421,8 +626,7 @@ mod tests {
     #[test]
     fn an_epoch_completes_when_every_sink_has_flushed() {
         let mut epochs = epochs();
-        assert_eq!(epochs.start(), Some(1));
-        assert_eq!(epochs.start(), None, "one epoch at a time");
+        assert_eq!(epochs.start(), 1);
         epochs.positions("src".into(), 0, 1, at(7));
         epochs.flushed("snk".into(), 0, 1);
         assert_eq!(epochs.complete(), None);
@@ -430,13 +634,13 @@ mod tests {
         let completed = epochs.complete().expect("complete");
         assert_eq!((completed.epoch, &completed.positions["src"]), (1, &at(7)));
         assert_eq!(epochs.complete(), None, "only once");
-        assert_eq!(epochs.start(), Some(2));
+        assert_eq!(epochs.start(), 2);
     }
 
     #[test]
     fn a_source_that_ends_while_sinks_flush_is_committed_at_the_barrier_only() {
         let mut epochs = epochs();
-        assert_eq!(epochs.start(), Some(1));
+        assert_eq!(epochs.start(), 1);
         epochs.positions("src".into(), 0, 1, at(7));
         epochs.flushed("snk".into(), 0, 1);
         // What was read from 7 to 9 is on its way to the sinks when the first epoch completes.
@@ -453,7 +657,7 @@ mod tests {
         let mut epochs = epochs();
         epochs.positions("src".into(), 0, u64::MAX, at(9));
         epochs.flushed("snk".into(), 0, u64::MAX);
-        assert_eq!(epochs.start(), Some(1));
+        assert_eq!(epochs.start(), 1);
         assert_eq!((epochs.complete(), epochs.finish()), (None, None));
         epochs.flushed("snk".into(), 1, u64::MAX);
         assert_eq!(epochs.finish().map(|c| c.positions["src"].clone()), Some(at(9)));

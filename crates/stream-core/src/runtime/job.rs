@@ -3,21 +3,33 @@
 //! 1. The job thread builds all subtasks ([`super::build`]).
 //! 2. One thread per slot drives all subtasks with that index (docs/decisions/0001-execution-model.md).
 //! 3. The job thread goes on as the coordinator ([`super::coordinator`]): it waits for reports and the next epoch.
-//! 4. When every thread has ended, the final positions are committed and the result is handed over.
+//! 4. Checkpoints are stored by a thread of their own ([`super::storing`]).
+//! 5. When every thread has ended, the final positions are committed and the result is handed over. A job that failed is
+//!    built and run again, from its last checkpoint, as its restart strategy says.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::ledger::{From, Ledger, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::runtime::build::{Build, Slot};
-use crate::runtime::coordinator::{Control, Coordinator, Report, Reporter};
+use crate::runtime::checkpoint::Checkpoint;
+use crate::runtime::coordinator::{CheckpointCounts, Control, Coordinator, Report, Reporter, Request};
 use crate::runtime::link::guard;
+use crate::runtime::restart::{self, Restarts};
+use crate::runtime::restore;
+use crate::runtime::schedule::Rhythm;
+use crate::runtime::storing::Storing;
 use crate::runtime::subtask::{Step, Subtask};
+use crate::settings::RestartStrategy;
 use crate::thread::{self, Waker};
 
 /// How long an idle thread sleeps at most. Every event wakes it; this only bounds what a lost wake could cost. Our own
@@ -30,7 +42,7 @@ const MAX_SLEEP: Duration = if cfg!(test) { Duration::from_secs(3600) } else { D
 #[derive(Clone)]
 pub struct JobHandle {
     name: Arc<str>,
-    control: Arc<Control>,
+    switch: Arc<Switch>,
     finished: Arc<AtomicBool>,
     result: Arc<Mutex<Option<JoinHandle<Result<JobReport>>>>>,
 }
@@ -41,6 +53,10 @@ pub struct JobHandle {
 pub struct JobReport {
     /// How many epochs were completed, the final one included.
     pub epochs: u64,
+    /// What became of the checkpoints of the last attempt.
+    pub checkpoints: CheckpointCounts,
+    /// How often the job was restarted.
+    pub restarts: u32,
 }
 
 impl JobHandle {
@@ -49,17 +65,19 @@ impl JobHandle {
         &self.name
     }
 
-    /// Ends the job well: sources stop where they are, what is under way is drained and flushed, positions are
-    /// committed. A job that still waits for an outside system gives up the wait. Returns at once;
-    /// [`JobHandle::wait`] tells when it is done.
+    /// Ends the job well. Returns at once; [`JobHandle::wait`] tells when it is done.
+    ///
+    /// With checkpoints, sources stop where they are and a last checkpoint is taken; the next run goes on from it.
+    /// Without, what is under way is drained and flushed, and positions are committed. A job that still waits for an
+    /// outside system gives up the wait.
     pub fn stop(&self) {
-        self.control.stop();
+        self.switch.stop();
     }
 
-    /// Ends the job now: nothing is drained, flushed or committed. What was read since the last commit is read again
-    /// by the next run.
+    /// Ends the job now: nothing is drained, flushed or committed. What was read since the last commit or checkpoint is
+    /// read again by the next run.
     pub fn abort(&self) {
-        self.control.abort();
+        self.switch.abort();
     }
 
     /// Waits until the job has ended.
@@ -84,59 +102,276 @@ impl JobHandle {
     }
 }
 
+/// What the handle has asked for; it outlives the attempts to run the job.
+struct Switch {
+    ends_with_checkpoint: bool,
+    stopping: AtomicBool,
+    aborting: AtomicBool,
+    /// Wakes the job's thread when it waits for its next attempt, or for the next try of the final commit.
+    waker: Waker,
+    /// The attempt under way.
+    control: Mutex<Arc<Control>>,
+}
+
+impl Switch {
+    fn new(ends_with_checkpoint: bool) -> Switch {
+        Switch {
+            ends_with_checkpoint,
+            stopping: AtomicBool::new(false),
+            aborting: AtomicBool::new(false),
+            waker: Waker::new(),
+            control: Mutex::new(Arc::new(Control::new(ends_with_checkpoint))),
+        }
+    }
+
+    fn control(&self) -> Arc<Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Another attempt; it hears of everything that was asked for before.
+    fn renew(&self) -> Arc<Control> {
+        let control = Arc::new(Control::new(self.ends_with_checkpoint));
+        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control.clone();
+        if self.aborting.load(Ordering::Acquire) {
+            control.abort();
+        } else if self.is_off() {
+            control.stop();
+        }
+        control
+    }
+
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.control().stop();
+        self.waker.wake();
+    }
+
+    fn abort(&self) {
+        self.aborting.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
+        self.control().abort();
+        self.waker.wake();
+    }
+
+    /// Whether the job is not to go on.
+    fn is_off(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn is_aborting(&self) -> bool {
+        self.aborting.load(Ordering::Acquire)
+    }
+}
+
+/// What lets a job survive.
+pub(crate) struct Endurance {
+    pub(crate) restart: RestartStrategy,
+    pub(crate) durability: Option<Durability>,
+}
+
+/// How checkpoints are taken, and what the job goes on from.
+pub(crate) struct Durability {
+    pub(crate) store: Arc<dyn CheckpointStore>,
+    pub(crate) rhythm: Rhythm,
+    pub(crate) retained: usize,
+    /// A checkpoint to go on from instead of the newest.
+    pub(crate) from: Option<u64>,
+    pub(crate) allow_non_restored: bool,
+}
+
 /// Starts a planned job.
-pub(crate) fn start(plan: Plan, graph: Graph) -> Result<JobHandle> {
-    let control = Arc::new(Control::default());
+pub(crate) fn start(plan: Plan, graph: Graph, endurance: Endurance) -> Result<JobHandle> {
+    let switch = Arc::new(Switch::new(endurance.durability.is_some()));
     let name: Arc<str> = plan.job.as_str().into();
     let finished = Arc::new(AtomicBool::new(false));
-    let (shared, over) = (control.clone(), finished.clone());
+    let (shared, over) = (switch.clone(), finished.clone());
     let thread = thread::spawn(&format!("{name}-coordinator"), move || {
-        let result = coordinate(Job::new(plan, graph, shared));
+        let result = Attempts::new(shared, endurance).run(plan, graph);
         over.store(true, Ordering::Release);
         result
     })?;
-    Ok(JobHandle { name, control, finished, result: Arc::new(Mutex::new(Some(thread))) })
+    Ok(JobHandle { name, switch, finished, result: Arc::new(Mutex::new(Some(thread))) })
 }
 
-/// Everything the job's thread does. The threads have ended and user objects are dropped when it returns.
-fn coordinate(mut job: Job) -> Result<JobReport> {
-    let control = job.control.clone();
-    let result = guard(|| if job.open()? { job.run() } else { Ok(JobReport::default()) });
-    if result.is_err() {
-        control.abort();
+/// Runs a job until it ends or may not be restarted any more.
+struct Attempts {
+    switch: Arc<Switch>,
+    endurance: Endurance,
+    incarnation: String,
+    restarts: Restarts,
+    clock: Arc<SystemClock>,
+    /// Present between attempts, once the store has been taken over.
+    storing: Option<Storing>,
+}
+
+impl Attempts {
+    fn new(switch: Arc<Switch>, endurance: Endurance) -> Attempts {
+        let seed = RandomState::new().hash_one(0);
+        let restarts = Restarts::new(endurance.restart.clone(), seed);
+        let clock = Arc::new(SystemClock::new());
+        Attempts { switch, endurance, incarnation: format!("{seed:016x}"), restarts, clock, storing: None }
     }
-    job.join();
-    // Dropping sources, sinks and committers runs user code.
-    let dropped = guard(|| {
-        drop(job);
-        Ok(())
-    });
-    result.and_then(|report| dropped.map(|()| report))
+
+    fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {
+        let mut parts = Some((plan, graph));
+        while let Some((plan, graph)) = parts.take() {
+            let control = self.switch.renew();
+            let result = match guard(|| self.restore(&plan)) {
+                Ok(restored) => {
+                    let (result, rest) = self.attempt(plan, graph, control, restored);
+                    parts = rest;
+                    result
+                }
+                Err(error) => {
+                    parts = Some((plan, graph));
+                    Err(error)
+                }
+            };
+            let goes_on = match &result {
+                Ok(_) => false,
+                Err(error) => parts.is_some() && self.wants_another(error),
+            };
+            if !goes_on {
+                // Dropping sources and sinks runs user code.
+                let dropped = guard(|| {
+                    drop(parts);
+                    Ok(())
+                });
+                let report = result.and_then(|report| dropped.map(|()| report))?;
+                return Ok(JobReport { restarts: self.restarts.failures(), ..report });
+            }
+        }
+        Err(Error::internal("a job has ended without a result"))
+    }
+
+    /// Whether the job is restarted after this failure; returns when it is time.
+    fn wants_another(&mut self, error: &Error) -> bool {
+        if self.switch.is_off() || !restart::is_retryable(error) {
+            return false;
+        }
+        let failures = self.restarts.failures();
+        let Some(pause) = self.restarts.failed(self.clock.monotonic()) else {
+            if failures > 0 {
+                tracing::error!("the job has failed {} times and is not restarted any more", failures + 1);
+            }
+            return false;
+        };
+        tracing::warn!(restart = failures + 1, "the job has failed and is restarted in {pause:.1?}: {error}");
+        !self.wait(pause)
+    }
+
+    /// True if the job was stopped meanwhile.
+    fn wait(&self, pause: Duration) -> bool {
+        let until = self.clock.monotonic() + pause;
+        while !self.switch.is_off() {
+            let left = until.saturating_sub(self.clock.monotonic());
+            if left.is_zero() {
+                return false;
+            }
+            self.switch.waker.park(left);
+        }
+        true
+    }
+
+    /// What the next attempt goes on from: the newest checkpoint of this run, or at its first attempt that of the run
+    /// before.
+    fn restore(&mut self, plan: &Plan) -> Result<Option<Arc<Checkpoint>>> {
+        let Some(durability) = &self.endurance.durability else { return Ok(None) };
+        let restored = match &mut self.storing {
+            Some(storing) => storing.ledger.reload()?,
+            none => {
+                let writer = Writer {
+                    job: plan.job.clone(),
+                    incarnation: self.incarnation.clone(),
+                    max_parallelism: plan.max_parallelism,
+                    retained: durability.retained,
+                    now: self.clock.wall(),
+                };
+                let from = match durability.from {
+                    Some(sequence) => From::Sequence(sequence),
+                    None if plan.nodes.iter().any(|node| node.is_staged) => From::NewestStrictly,
+                    None => From::Newest,
+                };
+                let check = |checkpoint: &Checkpoint| restore::check(checkpoint, plan, durability.allow_non_restored);
+                let (ledger, restored) = Ledger::adopt(durability.store.clone(), &writer, from, check)?;
+                *none = Some(Storing::new(ledger));
+                restored
+            }
+        };
+        for error in &restored.skipped {
+            tracing::warn!("going on from an older checkpoint, more is read again: {error}");
+        }
+        let location = durability.store.location();
+        match &restored.checkpoint {
+            Some(checkpoint) => {
+                let (sequence, epoch) = (restored.sequence, checkpoint.epoch);
+                tracing::info!(epoch, "going on from checkpoint {sequence} in {location}");
+            }
+            None => tracing::info!("no checkpoint in {location}: the job begins anew"),
+        }
+        Ok(restored.checkpoint)
+    }
+
+    /// Everything from opening sources to the end. The threads have ended and user objects are dropped when it returns.
+    fn attempt(
+        &mut self,
+        plan: Plan,
+        graph: Graph,
+        control: Arc<Control>,
+        restored: Option<Arc<Checkpoint>>,
+    ) -> (Result<JobReport>, Option<(Plan, Graph)>) {
+        let rhythm = self.endurance.durability.as_ref().map(|durability| durability.rhythm);
+        let mut job = Job::new(plan, graph, control.clone(), self.clock.clone(), rhythm, restored);
+        job.storing = self.storing.take();
+        let waker = &self.switch.waker;
+        control.add_waker(waker.clone());
+        let result = guard(|| if job.open()? { job.run(waker) } else { Ok(JobReport::default()) });
+        control.abort();
+        self.storing = job.join(self.switch.is_aborting());
+        // Dropping committers and whatever else is left runs user code.
+        let mut parts = None;
+        let dropped = guard(|| {
+            parts = Some(job.build.into_parts());
+            Ok(())
+        });
+        (result.and_then(|report| dropped.map(|()| report)), parts)
+    }
 }
 
 struct Job {
     build: Build,
     coordinator: Coordinator,
     control: Arc<Control>,
+    rhythm: Option<Rhythm>,
     threads: Vec<JoinHandle<()>>,
     reports: mpsc::Receiver<Report>,
     clock: Arc<SystemClock>,
-    /// Wakes the coordinator when it waits for its next try of the final commit.
-    waker: Waker,
+    /// Until its thread starts.
+    storing: Option<Storing>,
+    storer: Option<(mpsc::Sender<Request>, JoinHandle<Storing>)>,
 }
 
 impl Job {
-    fn new(plan: Plan, graph: Graph, control: Arc<Control>) -> Job {
+    fn new(
+        plan: Plan,
+        graph: Graph,
+        control: Arc<Control>,
+        clock: Arc<SystemClock>,
+        rhythm: Option<Rhythm>,
+        restored: Option<Arc<Checkpoint>>,
+    ) -> Job {
         let coordinator = Coordinator::new(&plan.job, control.clone());
-        let (clock, waker) = (Arc::new(SystemClock::new()), Waker::new());
-        let (build, reports) = Build::new(plan, graph, control.clone(), clock.clone());
-        Job { build, coordinator, control, threads: Vec::new(), reports, clock, waker }
+        let (mut build, reports) = Build::new(plan, graph, control.clone(), clock.clone());
+        if rhythm.is_some() {
+            build = build.checkpointed(restored);
+        }
+        let threads = Vec::new();
+        Job { build, coordinator, control, rhythm, threads, reports, clock, storing: None, storer: None }
     }
 
     /// Opens sources, builds all subtasks and starts the threads. False if the job was stopped before that: nothing
     /// was read, so nothing is left undone.
     fn open(&mut self) -> Result<bool> {
-        self.control.add_waker(self.waker.clone());
         let opened = self.build.all();
         if self.control.is_aborting() {
             // What gave up because of that is no news of its own.
@@ -152,6 +387,14 @@ impl Job {
     }
 
     fn start_threads(&mut self) -> Result<()> {
+        if let Some(mut storing) = self.storing.take() {
+            storing.set_committers(std::mem::take(&mut self.build.staged_committers));
+            let (sender, requests) = mpsc::channel();
+            let (reporter, clock) = (self.build.reporter.clone(), self.clock.clone());
+            let name = format!("{}-checkpoints", self.build.job());
+            let thread = thread::spawn(&name, move || store(storing, &requests, &reporter, &*clock))?;
+            self.storer = Some((sender, thread));
+        }
         for index in 0..self.build.slots.len() {
             let slot = std::mem::take(&mut self.build.slots[index]);
             let (control, reporter) = (self.control.clone(), self.build.reporter.clone());
@@ -162,27 +405,61 @@ impl Job {
         Ok(())
     }
 
-    /// Coordinates until every thread has ended.
-    fn run(&mut self) -> Result<JobReport> {
-        self.coordinator.begin(&mut self.build, self.threads.len(), self.clock.monotonic());
-        while !self.coordinator.is_over() {
+    /// Coordinates until every thread has ended, or the last checkpoint is stored.
+    fn run(&mut self, waker: &Waker) -> Result<JobReport> {
+        self.coordinator.begin(&mut self.build, self.rhythm, self.threads.len(), self.clock.monotonic());
+        loop {
             let now = self.clock.monotonic();
-            self.coordinator.tick(now);
+            self.coordinator.tick(now)?;
+            if let (Some(request), Some((storer, _))) = (self.coordinator.take_request(), &self.storer)
+                && storer.send(request).is_err()
+            {
+                return Err(Error::internal("the thread that stores checkpoints has ended"));
+            }
+            if self.coordinator.is_over() || self.control.is_aborting() {
+                break;
+            }
             let wait = self.coordinator.due().map_or(MAX_SLEEP, |due| due.saturating_sub(now).min(MAX_SLEEP));
             if let Ok(report) = self.reports.recv_timeout(wait) {
-                self.coordinator.on_report(report)?;
+                self.coordinator.on_report(report, self.clock.monotonic())?;
             }
         }
-        let epochs = self.coordinator.finish(|pause| self.waker.park(pause))?;
-        Ok(JobReport { epochs })
+        // The failure that made the threads give up comes before their ends.
+        while let Ok(report) = self.reports.try_recv() {
+            self.coordinator.on_report(report, self.clock.monotonic())?;
+        }
+        let epochs = self.coordinator.finish(|pause| waker.park(pause))?;
+        Ok(JobReport { epochs, checkpoints: self.coordinator.counts(), ..JobReport::default() })
     }
 
-    fn join(&mut self) {
+    /// Waits for the threads; for the one that stores checkpoints only if nobody is in a hurry.
+    fn join(&mut self, in_a_hurry: bool) -> Option<Storing> {
         for thread in self.threads.drain(..) {
             // A panic outside user code was already reported by the thread itself.
             let _ = thread.join();
         }
+        let Some((requests, thread)) = self.storer.take() else { return self.storing.take() };
+        drop(requests);
+        if in_a_hurry {
+            return None;
+        }
+        thread.join().ok()
     }
+}
+
+/// The body of the thread that stores checkpoints.
+fn store(mut storing: Storing, requests: &mpsc::Receiver<Request>, reporter: &Reporter, clock: &dyn Clock) -> Storing {
+    while let Ok(request) = requests.recv() {
+        let stored = guard(|| storing.store(request, clock.wall()));
+        reporter.send(Report::Stored(stored));
+    }
+    // User code, whose panic must not take the ledger along.
+    let committers = storing.take_committers();
+    let _ = guard(|| {
+        drop(committers);
+        Ok(())
+    });
+    storing
 }
 
 /// The body of a slot's thread. Whatever happens, the coordinator hears of the thread's end.

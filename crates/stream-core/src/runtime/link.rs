@@ -154,7 +154,6 @@ where
         }
         let mut snapshot = Snapshot::default();
         match self.guarded(|operator, _| operator.snapshot(&mut snapshot)) {
-            Ok(()) if snapshot.is_empty() => {}
             Ok(()) => reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::State(snapshot) }),
             Err(error) => reporter.send(Report::SnapshotFailed { epoch, error }),
         }
@@ -370,8 +369,9 @@ impl<T: Send> Link<T> for SinkLink<T> {
             return Ok(Resume::Blocked);
         }
         self.state = SinkState::Open;
+        let staged = self.writer.staged();
         let operator = &self.context.operator;
-        self.context.reporter.flushed(operator.uid(), operator.subtask(), epoch);
+        self.context.reporter.flushed(operator.uid(), operator.subtask(), epoch, staged);
         Ok(Resume::Clear)
     }
 

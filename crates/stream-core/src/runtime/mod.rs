@@ -1,7 +1,8 @@
 //! Doing it: links, exchanges, subtasks, the threads that drive them and the coordinator.
 //!
 //! Reading order: [`link`] (one operator in its chain), [`exchange`] (between chains), [`subtask`]
-//! (one step of one chain), [`build`] (from plan to subtasks), [`coordinator`] (epochs), [`job`] (threads).
+//! (one step of one chain), [`build`] (from plan to subtasks), [`coordinator`] (epochs; [`schedule`]: when), [`storing`]
+//! (what happens to a checkpoint), [`job`] (threads).
 
 pub(crate) mod alignment;
 pub(crate) mod build;
@@ -10,4 +11,8 @@ pub(crate) mod coordinator;
 pub(crate) mod exchange;
 pub(crate) mod job;
 pub(crate) mod link;
+pub(crate) mod restart;
+pub(crate) mod restore;
+pub(crate) mod schedule;
+pub(crate) mod storing;
 pub(crate) mod subtask;

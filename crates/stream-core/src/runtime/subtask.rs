@@ -105,7 +105,14 @@ impl<T: Send> SourceSubtask<T> {
             return Ok(Step::Worked);
         }
         if self.context.control.is_stopping() {
-            return self.end();
+            if !self.context.control.ends_with_checkpoint() {
+                return self.end();
+            }
+            // The last checkpoint holds everything up to here: nothing may follow.
+            if std::mem::take(&mut self.dirty) {
+                self.next.flush()?;
+            }
+            return Ok(Step::Idle);
         }
         if !self.next.room() {
             return Ok(Step::Blocked);

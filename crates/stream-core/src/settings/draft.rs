@@ -45,6 +45,8 @@ pub(super) struct Draft {
     pub(super) storage: Option<usize>,
     pub(super) checkpoints_dir: Option<String>,
     pub(super) savepoints_dir: Option<String>,
+    pub(super) retained: u32,
+    pub(super) allow_non_restored: bool,
 }
 
 const INTERVAL: &str = "execution.checkpointing.interval";
@@ -57,7 +59,7 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
     let checkpointing = checkpointing(&draft, intake);
     let restart = restart(&draft, checkpointing.is_some(), intake);
     compare_parallelism(&draft, intake);
-    for theme in Theme::ALL {
+    for theme in [Theme::Watermarks] {
         let holds_anyway = match theme {
             Theme::Checkpoints => checkpointing.is_none(),
             Theme::Restart => restart == RestartStrategy::None,
@@ -87,6 +89,8 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
             checkpoint_storage: if storage { CheckpointStorage::Files } else { CheckpointStorage::Memory },
             checkpoints_dir: draft.checkpoints_dir,
             savepoints_dir: draft.savepoints_dir,
+            retained: usize::try_from(draft.retained).unwrap_or(usize::MAX),
+            allow_non_restored: draft.allow_non_restored,
         },
     }
 }

@@ -183,6 +183,11 @@ pub struct StateSettings {
     pub checkpoints_dir: Option<String>,
     /// `execution.checkpointing.savepoint-dir`.
     pub savepoints_dir: Option<String>,
+    /// `execution.checkpointing.num-retained`: how many checkpoints are kept; 3 by default.
+    pub retained: usize,
+    /// `execution.state-recovery.ignore-unclaimed-state`: whether state that no operator claims is dropped; false by
+    /// default.
+    pub allow_non_restored: bool,
 }
 
 /// Where checkpoints go.

@@ -460,11 +460,25 @@ pub(super) const ROWS: &[Row] = &[
     )
     .also(&["state.savepoints.dir"])
     .old(&["flink.state.savepoints.dir"]),
+    Row::new(
+        "execution.checkpointing.num-retained",
+        whole(1, INT, |d, v| d.retained = v),
+        STATE,
+        "how many checkpoints are kept",
+    )
+    .default("3")
+    .also(&["state.checkpoints.num-retained"]),
+    Row::new(
+        "execution.state-recovery.ignore-unclaimed-state",
+        Rule::Flag(|d, v| d.allow_non_restored = v),
+        STATE,
+        "whether state in a checkpoint that no operator claims is dropped, instead of refusing to start",
+    )
+    .default("false")
+    .also(&["execution.savepoint.ignore-unclaimed-state"]),
     // Options of Flink that mean nothing here; they may stand at the top level like the settings beside them.
     Row::foreign(Place::Job, "execution.checkpointing.aligned-checkpoint-timeout", ALIGNED),
     Row::foreign(Place::Job, "execution.checkpointing.unaligned.<...>", ALIGNED),
-    Row::foreign(Place::Job, "execution.checkpointing.num-retained", "there are no checkpoints yet, so none are kept"),
-    Row::foreign(Place::Job, "state.checkpoints.num-retained", "there are no checkpoints yet, so none are kept"),
     Row::foreign(Place::Job, "execution.buffer-timeout", "buffers are handed on as soon as the input is drained"),
     Row::foreign(Place::Job, "execution.buffer-timeout.<...>", "buffers are handed on as soon as the input is drained"),
     Row::foreign(Place::Job, "execution.target", ONE_PROCESS),

@@ -154,6 +154,8 @@ fn nothing_said_is_flinks_defaults() {
             checkpoint_storage: CheckpointStorage::Memory,
             checkpoints_dir: None,
             savepoints_dir: None,
+            retained: 3,
+            allow_non_restored: false,
         },
     };
     assert_eq!(JobSettings::default(), expected);
@@ -185,6 +187,8 @@ fn old_and_new_spellings_give_equal_settings() {
             checkpoint_storage: CheckpointStorage::Files,
             checkpoints_dir: Some("file:///tmp/chkdir".to_owned()),
             savepoints_dir: Some("file:///tmp/svdir".to_owned()),
+            retained: 3,
+            allow_non_restored: false,
         },
     };
     let below_app = |text: &str| text.lines().fold("app:\n".to_owned(), |all, line| all + "  " + line + "\n");

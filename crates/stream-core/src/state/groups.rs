@@ -1,7 +1,7 @@
 //! State in snapshots: encoded entries, collected by key group.
 //!
-//! The entries of one state and one key group are one byte string, named `<state>/<group>`. So a restore at another
-//! parallelism is a matter of names: every subtask takes the groups that it owns from whatever snapshot has them.
+//! The entries of one state and one key group are one byte string. So a restore at another parallelism is a matter of
+//! names: every subtask takes the groups that it owns from whatever snapshot has them.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl GroupWriter {
         for (group, (count, mut bytes)) in self.groups {
             // Entries can be of no size, so bytes alone do not say how many there are.
             bytes.extend(count.to_le_bytes());
-            snapshot.put(format!("{name}/{group}"), bytes);
+            snapshot.put_group(name, u32::try_from(group).unwrap_or(u32::MAX), bytes);
         }
     }
 }
@@ -58,23 +58,22 @@ pub(crate) fn read_groups<E: DeserializeOwned>(
     context: &OperatorContext,
     mut take: impl FnMut(E),
 ) -> Result<()> {
-    let prefix = format!("{name}/");
-    for (entry, bytes) in snapshot.with_prefix(&prefix) {
-        let group = entry[prefix.len()..].parse::<usize>();
-        let group = group.map_err(|_| corrupt(name, &format!("`{entry}` names no key group")))?;
-        if !owns_group(context, group) {
+    for (group, parts) in snapshot.groups_of(name) {
+        if !owns_group(context, group as usize) {
             continue;
         }
-        let Some((mut rest, count)) = bytes.split_last_chunk::<4>() else {
-            return Err(corrupt(name, &format!("`{entry}` is too short")));
-        };
-        for _ in 0..u32::from_le_bytes(*count) {
-            let (value, left) = postcard::take_from_bytes(rest).map_err(|e| corrupt(name, &e.to_string()))?;
-            take(value);
-            rest = left;
-        }
-        if !rest.is_empty() {
-            return Err(corrupt(name, &format!("`{entry}` has {} bytes too many", rest.len())));
+        for bytes in &parts.parts {
+            let Some((mut rest, count)) = bytes.split_last_chunk::<4>() else {
+                return Err(corrupt(name, &format!("key group {group} is too short")));
+            };
+            for _ in 0..u32::from_le_bytes(*count) {
+                let (value, left) = postcard::take_from_bytes(rest).map_err(|e| corrupt(name, &e.to_string()))?;
+                take(value);
+                rest = left;
+            }
+            if !rest.is_empty() {
+                return Err(corrupt(name, &format!("key group {group} has {} bytes too many", rest.len())));
+            }
         }
     }
     Ok(())
@@ -125,7 +124,7 @@ mod tests {
     #[test]
     fn damage_is_named() {
         let mut snapshot = Snapshot::default();
-        snapshot.put("count/7", vec![0xFF, 1, 0, 0, 0]);
+        snapshot.put_group("count", 7, vec![0xFF, 1, 0, 0, 0]);
         let error = read_groups(&snapshot, "count", &context(0, 1), |_: u64| {}).expect_err("not a number");
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.message().starts_with("the state `count` in the snapshot can't be read"), "{error}");

@@ -284,7 +284,7 @@ impl<T: Send> SourceReader<T> for TestReader<T> {
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
-        positions.push(SplitPosition { split: self.split.clone(), next: self.next });
+        positions.push(SplitPosition::new(self.split.clone(), self.next));
     }
 }
 

@@ -12,6 +12,8 @@ use std::fmt::Write;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::ledger::{From, Ledger, Writer};
 use crate::clock::Clock;
 use crate::context::StreamingContext;
 use crate::error::{Error, Result};
@@ -19,9 +21,11 @@ use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::runtime::build::{Build, Slot};
 use crate::runtime::checkpoint::Checkpoint;
-use crate::runtime::coordinator::{Control, Coordinator, Report};
+use crate::runtime::coordinator::{Control, Coordinator, Report, Request};
 use crate::runtime::job::JobReport;
 use crate::runtime::link::guard;
+use crate::runtime::restore;
+use crate::runtime::storing::Storing;
 use crate::runtime::subtask::{Step, Subtask};
 use crate::testing::clock::VirtualClock;
 use crate::testing::random::Random;
@@ -59,6 +63,12 @@ const FINAL_COMMITS_MAX: u32 = 20;
 pub struct SteppedJob {
     job: String,
     control: Arc<Control>,
+    /// Whether stopping takes a last checkpoint, as in production with checkpoints.
+    ends_with_checkpoint: bool,
+    /// Survives crashes.
+    store: Arc<dyn CheckpointStore>,
+    /// How many runs there were.
+    incarnation: u64,
     clock: VirtualClock,
     random: Random,
     /// The longest that a step may take on the virtual clock.
@@ -77,6 +87,9 @@ struct Running {
     build: Build,
     coordinator: Coordinator,
     reports: mpsc::Receiver<Report>,
+    storing: Storing,
+    /// A checkpoint that waits to be stored.
+    request: Option<Request>,
 }
 
 struct SteppedSlot {
@@ -102,6 +115,8 @@ struct Trace {
 #[derive(Clone, Copy)]
 enum Done {
     Step(Step),
+    /// A checkpoint was stored.
+    Store,
     /// The job crashed and went on from this epoch.
     Crash(u64),
 }
@@ -112,20 +127,23 @@ impl SteppedJob {
     /// # Errors
     /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
     pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
+        let (ends_with_checkpoint, store) = context.stepped_durability();
         let (plan, graph) = context.planned(job)?;
-        let (control, clock) = (Arc::new(Control::default()), VirtualClock::new());
-        let running = Running::new(plan, graph, &control, &clock, None);
         let mut stepped = SteppedJob {
             job: job.to_owned(),
-            control,
-            clock,
+            control: Arc::new(Control::default()),
+            ends_with_checkpoint,
+            store,
+            incarnation: 0,
+            clock: VirtualClock::new(),
             random: Random::new(seed),
             step_time: Duration::ZERO,
             interval: None,
             trace: Trace::default(),
-            running: Some(running),
+            running: None,
             outcome: None,
         };
+        stepped.launch(plan, graph)?;
         stepped.open()?;
         Ok(stepped)
     }
@@ -169,27 +187,50 @@ impl SteppedJob {
 
     /// The epoch that a crash would go on from.
     pub(crate) fn checkpointed_epoch(&self) -> u64 {
-        let checkpoint = self.running.as_ref().and_then(|running| running.coordinator.checkpoint());
-        checkpoint.map_or(0, |checkpoint| checkpoint.epoch)
+        self.running.as_ref().map_or(0, |running| running.storing.ledger.newest().1)
     }
 
     fn crash_into(&mut self, parallelism: Option<usize>) -> Result<u64> {
         let Some(running) = self.running.take() else { return self.outcome().map(|_| 0) };
-        let checkpoint = running.coordinator.checkpoint();
-        let epoch = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         // Whoever is told to give up now drops what it has without another word.
         self.control.abort();
-        let Running { slots, build, coordinator, reports } = running;
-        drop((slots, coordinator, reports));
+        let Running { slots, build, coordinator, reports, storing, request: _ } = running;
+        drop((slots, coordinator, reports, storing));
         let (plan, graph) = build.into_parts();
         let plan = match parallelism {
             Some(parallelism) => plan.rescaled(&graph, parallelism)?,
             None => plan,
         };
-        self.control = Arc::new(Control::default());
-        self.running = Some(Running::new(plan, graph, &self.control, &self.clock, checkpoint));
+        let epoch = self.launch(plan, graph)?;
         self.trace.crashed(self.clock.monotonic(), epoch);
         self.open()?;
+        Ok(epoch)
+    }
+
+    /// Takes the store over and makes everything that a run of the job needs. Returns the epoch that it goes on from.
+    fn launch(&mut self, plan: Plan, graph: Graph) -> Result<u64> {
+        self.control = Arc::new(Control::new(self.ends_with_checkpoint));
+        self.incarnation += 1;
+        let writer = Writer {
+            job: self.job.clone(),
+            incarnation: self.incarnation.to_string(),
+            max_parallelism: plan.max_parallelism,
+            retained: 3,
+            now: self.clock.wall(),
+        };
+        let check = |checkpoint: &Checkpoint| restore::check(checkpoint, &plan, false);
+        let (ledger, restored) = Ledger::adopt(self.store.clone(), &writer, From::NewestStrictly, check)?;
+        let epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+        let coordinator = Coordinator::new(&plan.job, self.control.clone());
+        let (build, reports) = Build::new(plan, graph, self.control.clone(), Arc::new(self.clock.clone()));
+        self.running = Some(Running {
+            slots: Vec::new(),
+            build: build.checkpointed(restored.checkpoint),
+            coordinator,
+            reports,
+            storing: Storing::new(ledger),
+            request: None,
+        });
         Ok(epoch)
     }
 
@@ -208,8 +249,10 @@ impl SteppedJob {
             let aborted = running.coordinator.aborted();
             return self.end(Err(aborted)).map(|_| false);
         }
-        running.coordinator.tick(self.clock.monotonic());
-        let stepped = running.step(&mut self.random, &mut self.trace, self.clock.monotonic());
+        if let Err(error) = running.coordinate(self.clock.monotonic()) {
+            return self.end(Err(error)).map(|_| false);
+        }
+        let stepped = running.step(&mut self.random, &mut self.trace, &self.clock);
         if self.step_time > Duration::ZERO {
             let limit = u64::try_from(self.step_time.as_nanos()).unwrap_or(u64::MAX);
             self.clock.advance(Duration::from_nanos(self.random.below(limit)));
@@ -293,6 +336,7 @@ impl SteppedJob {
             // Writing to a string does not fail.
             let _ = match done {
                 Done::Step(step) => writeln!(text, "{at:.6} {} {step:?}", self.trace.names[*name]),
+                Done::Store => writeln!(text, "{at:.6} checkpoint stored"),
                 Done::Crash(epoch) => writeln!(text, "{at:.6} crash, on from epoch {epoch}"),
             };
         }
@@ -305,10 +349,11 @@ impl SteppedJob {
         let opened = guard(|| {
             running.build.all()?;
             running.slots = running.build.slots.iter_mut().map(|slot| self.trace.slot(std::mem::take(slot))).collect();
+            running.storing.set_committers(std::mem::take(&mut running.build.staged_committers));
+            running.coordinator.begin(&mut running.build, None, running.slots.len(), clock.monotonic());
             if let Some(interval) = self.interval {
-                running.coordinator.set_interval(interval);
+                running.coordinator.shorten_interval(interval, clock.monotonic());
             }
-            running.coordinator.begin(&mut running.build, running.slots.len(), clock.monotonic());
             Ok(())
         });
         match opened {
@@ -330,6 +375,7 @@ impl SteppedJob {
     fn final_commit(&mut self) -> Result<JobReport> {
         let (clock, control, mut tries) = (&self.clock, &self.control, 0);
         let Some(running) = &mut self.running else { return self.outcome() };
+        let checkpoints = running.coordinator.counts();
         let epochs = running.coordinator.finish(|pause| {
             clock.advance(pause);
             tries += 1;
@@ -337,7 +383,7 @@ impl SteppedJob {
                 control.abort();
             }
         })?;
-        Ok(JobReport { epochs })
+        Ok(JobReport { epochs, checkpoints, restarts: 0 })
     }
 
     /// What happens when the threads of production have ended: everybody is told, then user objects are dropped.
@@ -380,25 +426,23 @@ impl SteppedJob {
 }
 
 impl Running {
-    fn new(
-        plan: Plan,
-        graph: Graph,
-        control: &Arc<Control>,
-        clock: &VirtualClock,
-        restored: Option<Arc<Checkpoint>>,
-    ) -> Running {
-        let coordinator = Coordinator::new(&plan.job, control.clone());
-        let (build, reports) = Build::new(plan, graph, control.clone(), Arc::new(clock.clone()));
-        Running { slots: Vec::new(), build: build.checkpointed(restored), coordinator, reports }
-    }
-
     /// One step of one subtask. False if there is none that is awake.
-    fn step(&mut self, random: &mut Random, trace: &mut Trace, now: Duration) -> Result<bool> {
+    fn step(&mut self, random: &mut Random, trace: &mut Trace, clock: &VirtualClock) -> Result<bool> {
+        let (now, wall) = (clock.monotonic(), clock.wall());
         let awake = self.awake(now);
-        if awake.is_empty() {
+        let choices = awake.len() + usize::from(self.request.is_some());
+        if choices == 0 {
             return Ok(false);
         }
-        let (slot, index) = awake[random.index(awake.len())];
+        let choice = random.index(choices);
+        let Some(&(slot, index)) = awake.get(choice) else {
+            let Some(request) = self.request.take() else { return Ok(false) };
+            let stored = guard(|| self.storing.store(request, wall));
+            trace.steps.push_back((now, 0, Done::Store));
+            self.coordinator.on_report(Report::Stored(stored), now)?;
+            self.coordinate(now)?;
+            return Ok(true);
+        };
         let slot = &mut self.slots[slot];
         let stepped = &mut slot.subtasks[index];
         let step = guard(|| stepped.subtask.step())?;
@@ -415,7 +459,7 @@ impl Running {
                 slot.wake();
             }
         }
-        self.coordinate()?;
+        self.coordinate(now)?;
         Ok(true)
     }
 
@@ -435,13 +479,17 @@ impl Running {
         subtasks.filter(|(_, _, s)| !s.resting).map(|(i, j, _)| (i, j)).collect()
     }
 
-    fn coordinate(&mut self) -> Result<()> {
+    fn coordinate(&mut self, now: Duration) -> Result<()> {
         while let Ok(report) = self.reports.try_recv() {
-            self.coordinator.on_report(report)?;
+            self.coordinator.on_report(report, now)?;
         }
         for slot in self.slots.iter_mut().filter(|slot| slot.subtasks.is_empty() && !slot.ended) {
             slot.ended = true;
-            self.coordinator.on_report(Report::ThreadEnded)?;
+            self.coordinator.on_report(Report::ThreadEnded, now)?;
+        }
+        self.coordinator.tick(now)?;
+        if let Some(request) = self.coordinator.take_request() {
+            self.request = Some(request);
         }
         Ok(())
     }

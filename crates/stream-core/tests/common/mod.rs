@@ -99,7 +99,7 @@ impl Ledger {
     /// Every committed position must be covered by flushed records in every sink.
     fn commit(&self, positions: &[SplitPosition]) -> Result<()> {
         let mut entries = self.lock();
-        for SplitPosition { split, next } in positions {
+        for SplitPosition { split, next, .. } in positions {
             for (sink, splits) in &entries.flushed {
                 let flushed = splits.get(split).map_or(0, |positions| positions.range(..*next).count());
                 if flushed as i64 != *next {
@@ -187,7 +187,7 @@ impl SourceReader<Origin> for CountingReader {
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
         self.epoch += 1;
-        positions.push(SplitPosition { split: self.split.clone(), next: self.next });
+        positions.push(SplitPosition::new(self.split.clone(), self.next));
     }
 }
 

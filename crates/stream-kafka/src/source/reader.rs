@@ -367,13 +367,13 @@ where
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
-        positions.extend(self.state.splits.iter().map(|s| SplitPosition { split: s.name.clone(), next: s.next }));
+        positions.extend(self.state.splits.iter().map(|s| SplitPosition::new(s.name.clone(), s.next)));
     }
 
     fn failed_at(&self) -> Option<SplitPosition> {
         let split = self.state.splits.get(self.state.current)?;
         let in_run = self.state.watermarks.as_ref().and_then(SplitWatermarks::failed_at).unwrap_or(0);
-        self.state.in_hand.map(|first| SplitPosition { split: split.name.clone(), next: first + in_run as i64 })
+        self.state.in_hand.map(|first| SplitPosition::new(split.name.clone(), first + in_run as i64))
     }
 }
 

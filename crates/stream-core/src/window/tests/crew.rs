@@ -181,10 +181,9 @@ impl Crew {
         for subtask in &mut self.subtasks {
             let mut part = Snapshot::default();
             subtask.snapshot(&mut part).expect("it writes its state");
-            for (name, bytes) in part.with_prefix("") {
-                assert!(whole.get(name).is_none(), "two subtasks have `{name}`");
-                whole.put(name, bytes.to_vec());
-            }
+            let twice = part.groups().keys().find(|group| whole.groups().contains_key(*group));
+            assert_eq!(twice, None, "two subtasks have it");
+            whole.merge(&part);
         }
         self.start(parallelism, Some(&whole));
     }

@@ -58,7 +58,7 @@ impl SourceReader<Event> for ScriptReader {
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
-        positions.push(SplitPosition { split: self.split.clone(), next: 0 });
+        positions.push(SplitPosition::new(self.split.clone(), 0));
     }
 }
 

@@ -1,0 +1,571 @@
+//! [`Ledger`]: the checkpoints of one job in its store. Which exist, which one counts, who may write the next.
+//!
+//! 1. A checkpoint is its data file, then its manifest. The manifests are numbered; each is created under a number
+//!    that nobody has used, so of two writers one notices ([`CheckpointStore::create`]).
+//! 2. A run begins by *adopting*: it creates the next manifest, a copy of the one it goes on from under its own
+//!    incarnation. Whoever wrote before is told so by its next write, and ends.
+//! 3. A run deletes what its own checkpoints have replaced, and what it found unused in the listing from before its
+//!    adoption: nobody who came later can need that. It never lists again. Manifests go before the files they need.
+//! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
+//!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
+//!
+//! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::checkpoint::envelope;
+use crate::checkpoint::manifest::{
+    CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
+    SubtaskState, damaged,
+};
+use crate::checkpoint::store::{CheckpointStore, Creation};
+use crate::error::{Error, ErrorKind, Result};
+use crate::operator::{Parts, Snapshot};
+use crate::runtime::checkpoint::{Checkpoint, Kept};
+use crate::source::SplitPosition;
+use crate::time::Timestamp;
+
+/// How often somebody else may come first while this run tries to adopt.
+const ADOPTIONS_MAX: usize = 100;
+
+/// What the engine knows of one job's store.
+pub(crate) struct Ledger {
+    store: Arc<dyn CheckpointStore>,
+    job: String,
+    incarnation: String,
+    retained: usize,
+    /// The newest manifest of this run: what changes are added to.
+    newest: Manifest,
+    /// The manifests that exist, oldest first, that of `newest` included.
+    kept: Vec<Entry>,
+    /// What nobody needs any more, in the order in which it may go.
+    superseded: Vec<String>,
+    /// What could not be written yet: the next checkpoint has it, too.
+    unwritten: Option<Checkpoint>,
+}
+
+/// A manifest that exists.
+#[derive(Clone, Debug)]
+struct Entry {
+    sequence: u64,
+    at: (u64, u64),
+    files: BTreeSet<String>,
+}
+
+impl Entry {
+    fn of(manifest: &Manifest) -> Entry {
+        let files = manifest.files.iter().map(|file| file.name.clone()).collect();
+        Entry { sequence: manifest.sequence, at: (manifest.lineage, manifest.epoch), files }
+    }
+}
+
+/// Which checkpoint to go on from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum From {
+    /// The newest that is whole; if `strict`, the newest, or nothing.
+    #[default]
+    Newest,
+    NewestStrictly,
+    /// The one with this number, in a new line of history.
+    Sequence(u64),
+}
+
+/// Who writes, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer {
+    pub(crate) job: String,
+    /// Another one for every run of the program.
+    pub(crate) incarnation: String,
+    pub(crate) max_parallelism: usize,
+    /// How many checkpoints are kept.
+    pub(crate) retained: usize,
+    pub(crate) now: Timestamp,
+}
+
+/// What a run goes on from.
+pub(crate) struct Restored {
+    /// None if the job begins anew.
+    pub(crate) checkpoint: Option<Arc<Checkpoint>>,
+    /// The number of the checkpoint it was taken from, and what was wrong with newer ones.
+    pub(crate) sequence: u64,
+    pub(crate) skipped: Vec<Error>,
+}
+
+/// A checkpoint that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) sequence: u64,
+    /// Bytes of state that were new.
+    pub(crate) bytes: u64,
+    /// What staged sinks have to publish, by uid.
+    pub(crate) staged: BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+/// Everything in a store, read once.
+struct Listing {
+    /// By number.
+    manifests: BTreeMap<u64, Result<Manifest>>,
+    /// The names of data files, in order.
+    data: Vec<String>,
+}
+
+impl Listing {
+    fn read(store: &dyn CheckpointStore) -> Result<Listing> {
+        let (mut manifests, mut data) = (BTreeMap::new(), Vec::new());
+        for object in store.list()? {
+            let Some(sequence) = Manifest::sequence_of(&object.name) else {
+                // What is neither is somebody else's.
+                if object.name.starts_with(DATA_PREFIX) {
+                    data.push(object.name);
+                }
+                continue;
+            };
+            // One that is gone now was deleted by an earlier run that is still at it.
+            if let Some(bytes) = store.read(&object.name)? {
+                manifests.insert(sequence, Manifest::decode(&object.name, &bytes));
+            }
+        }
+        data.sort_unstable();
+        Ok(Listing { manifests, data })
+    }
+}
+
+/// Every manifest of a store, newest first, those that can't be read with the reason.
+pub(crate) fn manifests(store: &dyn CheckpointStore) -> Result<Vec<(u64, Result<Manifest>)>> {
+    Ok(Listing::read(store)?.manifests.into_iter().rev().collect())
+}
+
+impl Ledger {
+    /// Takes the store over: from now on nobody who came before can write.
+    ///
+    /// # Errors
+    /// `Corrupt` if what there is can't be read, `Config` if it is another job's; whatever `check` and the store say.
+    pub(crate) fn adopt(
+        store: Arc<dyn CheckpointStore>,
+        writer: &Writer,
+        from: From,
+        check: impl Fn(&Checkpoint) -> Result<()>,
+    ) -> Result<(Ledger, Restored)> {
+        for _ in 0..ADOPTIONS_MAX {
+            let listing = Listing::read(&*store)?;
+            let (chosen, restored) = choose(&*store, &listing, writer, from)?;
+            // Before anybody is told to end: a job that can't go on must not take over from one that can.
+            restored.checkpoint.as_deref().map_or(Ok(()), &check)?;
+            let mut ledger = Ledger {
+                store: store.clone(),
+                job: writer.job.clone(),
+                incarnation: writer.incarnation.clone(),
+                retained: writer.retained.max(1),
+                newest: chosen,
+                kept: listing.manifests.values().flatten().map(Entry::of).collect(),
+                superseded: Vec::new(),
+                unwritten: None,
+            };
+            if ledger.try_adopt(&listing, &restored, writer.now)? {
+                let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
+                let orphans = listing.data.iter().filter(|name| !used.contains(name)).cloned();
+                ledger.superseded.extend(orphans.collect::<Vec<_>>());
+                return Ok((ledger, restored));
+            }
+        }
+        let message = format!("other runs of job `{}` kept writing to {} first", writer.job, store.location());
+        Err(Error::new(ErrorKind::Unavailable, message).with_hint("run one instance of a job at a time"))
+    }
+
+    /// Creates the manifest of adoption. False if somebody else was first.
+    fn try_adopt(&mut self, listing: &Listing, restored: &Restored, now: Timestamp) -> Result<bool> {
+        let newest = listing.manifests.last_key_value().map_or(0, |(sequence, _)| *sequence);
+        let mut next = Manifest {
+            sequence: newest + 1,
+            incarnation: self.incarnation.clone(),
+            created_millis: now.as_millis(),
+            ..self.newest.clone()
+        };
+        if restored.sequence != newest {
+            let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
+            next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;
+            if let Some(checkpoint) = &restored.checkpoint {
+                // Whoever wrote the newest may still delete what only this one needs.
+                let (copy, content) = self.described(checkpoint, next);
+                next = copy;
+                if let Some((file, content)) = content {
+                    self.create_data(&file, &content)?;
+                }
+            }
+        }
+        if self.store.create(&next.name(), &next.encode()?)? == Creation::AlreadyThere {
+            return Ok(false);
+        }
+        self.take_note(next);
+        Ok(true)
+    }
+
+    /// Takes a checkpoint in that is to be written, together with those that could not be.
+    pub(crate) fn keep(&mut self, checkpoint: Checkpoint) {
+        self.unwritten = Some(match self.unwritten.take() {
+            Some(before) => before.followed_by(checkpoint),
+            None => checkpoint,
+        });
+    }
+
+    /// What the next [`Ledger::write`] writes.
+    pub(crate) fn kept(&self) -> Option<&Checkpoint> {
+        self.unwritten.as_ref()
+    }
+
+    /// Makes what was kept durable. What can't be written stays for the next try.
+    ///
+    /// # Errors
+    /// `Fenced` if another run has taken over; whatever the store says.
+    pub(crate) fn write(&mut self, now: Timestamp) -> Result<Written> {
+        let Some(checkpoint) = self.unwritten.take() else {
+            return Err(Error::internal("there is no checkpoint to write"));
+        };
+        let written = self.try_write(&checkpoint, now);
+        if written.is_err() {
+            self.unwritten = Some(checkpoint);
+        }
+        written
+    }
+
+    fn try_write(&mut self, checkpoint: &Checkpoint, now: Timestamp) -> Result<Written> {
+        loop {
+            let header = Manifest {
+                sequence: self.newest.sequence + 1,
+                epoch: checkpoint.epoch,
+                incarnation: self.incarnation.clone(),
+                created_millis: now.as_millis(),
+                ..self.newest.clone()
+            };
+            let (manifest, content) = self.described(checkpoint, header);
+            let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
+            if let Some((file, content)) = &content {
+                self.create_data(file, content)?;
+            }
+            let encoded = manifest.encode()?;
+            match self.store.create(&manifest.name(), &encoded)? {
+                Creation::Created => {}
+                Creation::AlreadyThere => match self.in_doubt(&manifest)? {
+                    // An earlier try was told that it failed, but it did not: its checkpoint exists.
+                    Some(earlier) if earlier != manifest => {
+                        self.take_note(earlier);
+                        continue;
+                    }
+                    _ => {}
+                },
+            }
+            let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
+            self.take_note(manifest);
+            return Ok(Written { sequence, bytes, staged });
+        }
+    }
+
+    /// Our own manifest of that number, of which we did not know that it was written.
+    fn in_doubt(&self, manifest: &Manifest) -> Result<Option<Manifest>> {
+        let name = manifest.name();
+        let Some(there) = self.store.read(&name)? else {
+            let message =
+                format!("`{name}` was there and is gone: somebody else deletes from {}", self.store.location());
+            return Err(Error::new(ErrorKind::Fenced, message));
+        };
+        match Manifest::decode(&name, &there) {
+            Ok(there) if there.incarnation == self.incarnation => Ok(Some(there)),
+            Ok(there) => Err(self.taken_over(&there)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn taken_over(&self, by: &Manifest) -> Error {
+        let (job, location) = (&self.job, self.store.location());
+        let message = format!(
+            "another run of job `{job}` (incarnation {}) has taken over: it wrote `{}` to {location}",
+            by.incarnation,
+            by.name()
+        );
+        let hint = "this run has ended without publishing anything since then; run one instance of a job at a time";
+        Error::new(ErrorKind::Fenced, message).with_hint(hint)
+    }
+
+    /// Deletes what nobody needs any more. What can't be deleted now is tried again next time.
+    pub(crate) fn delete_superseded(&mut self) {
+        while let Some(name) = self.superseded.first() {
+            if let Err(error) = self.store.delete(name) {
+                tracing::warn!("`{name}` in {} can't be deleted yet: {error}", self.store.location());
+                return;
+            }
+            self.superseded.remove(0);
+        }
+    }
+
+    /// The number of the newest checkpoint, and its epoch.
+    pub(crate) fn newest(&self) -> (u64, u64) {
+        (self.newest.sequence, self.newest.epoch)
+    }
+
+    /// Loads the newest checkpoint again, for a restart of the same run.
+    pub(crate) fn reload(&mut self) -> Result<Restored> {
+        self.unwritten = None;
+        let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose()?;
+        Ok(Restored { checkpoint: checkpoint.map(Arc::new), sequence: self.newest.sequence, skipped: Vec::new() })
+    }
+
+    fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
+        // Its name has our incarnation and number in it: what is there is from an earlier try of ours, which may have
+        // had other content. That one was never named by a manifest.
+        while self.store.create(&file.name, content)? == Creation::AlreadyThere {
+            self.store.delete(&file.name)?;
+        }
+        Ok(())
+    }
+
+    /// The manifest of a checkpoint, and the file that it needs besides those of the one before.
+    fn described(&self, checkpoint: &Checkpoint, header: Manifest) -> (Manifest, Option<(DataFile, Vec<Bytes>)>) {
+        let mut data = Data { file: number(self.newest.files.len()), offset: 0, content: Vec::new() };
+        let mut operators = BTreeMap::new();
+        for (uid, kept) in &checkpoint.operators {
+            let before = self.newest.operators.get(uid);
+            let subtasks = kept.iter().map(|(subtask, kept)| (number(*subtask), data.subtask(kept, before))).collect();
+            let parallelism = number(checkpoint.parallelism.get(uid).copied().unwrap_or(0));
+            operators.insert(uid.clone(), OperatorState { parallelism, subtasks });
+        }
+        let sources = checkpoint.positions.iter().map(|(uid, positions)| (uid.clone(), source_state(positions)));
+        let mut manifest = Manifest {
+            sources: sources.collect(),
+            operators,
+            staged: checkpoint.staged.clone(),
+            files: self.newest.files.clone(),
+            ..header
+        };
+        let mut content = None;
+        if !data.content.is_empty() {
+            let (parts, checksum) = envelope::wrap(envelope::DATA, FORMAT_VERSION, data.content);
+            let name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
+            let size = parts.iter().map(|part| part.len() as u64).sum();
+            let file = DataFile { name, size, checksum };
+            manifest.files.push(file.clone());
+            content = Some((file, parts));
+        }
+        manifest.drop_unused_files();
+        (manifest, content)
+    }
+
+    /// A manifest of ours exists: what it replaces may go.
+    fn take_note(&mut self, manifest: Manifest) {
+        self.kept.push(Entry::of(&manifest));
+        self.newest = manifest;
+        // A copy that was made to adopt is the same checkpoint as the one it was made from.
+        let newest_first: Vec<(u64, u64)> = self.kept.iter().rev().map(|entry| entry.at).collect();
+        let mut distinct = newest_first.clone();
+        distinct.dedup();
+        distinct.truncate(self.retained);
+        let mut seen = BTreeSet::new();
+        let mut keep: Vec<bool> = newest_first.iter().map(|at| distinct.contains(at) && seen.insert(*at)).collect();
+        keep.reverse();
+        let mut keep = keep.into_iter();
+        let (kept, gone): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(&mut self.kept).into_iter().partition(|_| keep.next().unwrap_or(true));
+        self.kept = kept;
+        let used: BTreeSet<&String> = self.kept.iter().flat_map(|entry| &entry.files).collect();
+        self.superseded.extend(gone.iter().map(|entry| Manifest::name_of(entry.sequence)));
+        let files: BTreeSet<&String> = gone.iter().flat_map(|entry| &entry.files).collect();
+        self.superseded.extend(files.difference(&used).map(|name| (*name).clone()));
+    }
+}
+
+const DATA_PREFIX: &str = "data-";
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The content of a data file while it is put together.
+struct Data {
+    file: u32,
+    offset: u64,
+    content: Vec<Bytes>,
+}
+
+impl Data {
+    fn piece(&mut self, bytes: &Bytes) -> Piece {
+        let piece = Piece { file: self.file, offset: self.offset, length: bytes.len() as u64 };
+        self.offset += piece.length;
+        if !bytes.is_empty() {
+            self.content.push(bytes.clone());
+        }
+        piece
+    }
+
+    fn subtask(&mut self, kept: &Kept, before: Option<&OperatorState>) -> SubtaskState {
+        let Kept::State(snapshot) = kept else { return SubtaskState { finished: true, ..SubtaskState::default() } };
+        let entries = snapshot.entries().iter();
+        let entries = entries.map(|(name, bytes)| (name.clone(), StateEntry { pieces: vec![self.piece(bytes)] }));
+        let entries = entries.collect();
+        let mut groups = BTreeMap::new();
+        for (name, parts) in snapshot.groups() {
+            let mut pieces = Vec::new();
+            if !parts.whole
+                && let Some(before) = before
+            {
+                // Whichever subtask had the key group then.
+                let mut there = before.subtasks.values().filter_map(|subtask| subtask.groups.get(name));
+                pieces.extend(there.next().iter().flat_map(|entry| &entry.pieces));
+            }
+            pieces.extend(parts.parts.iter().map(|bytes| self.piece(bytes)));
+            groups.insert(name.clone(), StateEntry { pieces });
+        }
+        SubtaskState { finished: false, entries, groups }
+    }
+}
+
+fn source_state(positions: &[SplitPosition]) -> SourceState {
+    let splits = positions.iter().map(|position| SplitState {
+        split: position.split.to_string(),
+        next: position.next,
+        time: position.time.clone(),
+    });
+    SourceState { splits: splits.collect() }
+}
+
+/// The checkpoint to go on from, as it is in the store and in memory.
+fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from: From) -> Result<(Manifest, Restored)> {
+    let mut skipped = Vec::new();
+    let candidates = listing.manifests.iter().rev().filter(|(sequence, _)| match from {
+        From::Sequence(wanted) => **sequence == wanted,
+        From::Newest | From::NewestStrictly => true,
+    });
+    for (sequence, manifest) in candidates {
+        let loaded = manifest.clone().and_then(|manifest| {
+            check_owner(&manifest, writer)?;
+            let checkpoint = (manifest.epoch > 0).then(|| load(store, &manifest)).transpose()?;
+            Ok((manifest, checkpoint))
+        });
+        match loaded {
+            Ok((manifest, checkpoint)) => {
+                return Ok((manifest, Restored { checkpoint: checkpoint.map(Arc::new), sequence: *sequence, skipped }));
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt && from == From::Newest => skipped.push(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt && from == From::NewestStrictly => {
+                let hint = format!(
+                    "a sink of this job publishes what a checkpoint names, so an older one can't stand in for it unasked; \
+                     restore the file, or choose an older checkpoint of {} with `run --from`: what was published since \
+                     then appears again",
+                    store.location()
+                );
+                return Err(error.with_hint(hint));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if let From::Sequence(wanted) = from {
+        let there: Vec<String> = listing.manifests.keys().map(u64::to_string).collect();
+        let message = format!("there is no checkpoint {wanted} in {}", store.location());
+        let hint = match there.is_empty() {
+            true => "there is none at all".to_owned(),
+            false => format!("there are: {}", there.join(", ")),
+        };
+        return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+    }
+    if let Some(first) = skipped.first() {
+        let message = format!("no checkpoint in {} can be read; the newest: {}", store.location(), first.message());
+        let hint = "restore the files, or begin anew with an empty directory: what was read is then read again";
+        return Err(Error::new(ErrorKind::Corrupt, message).with_hint(hint));
+    }
+    let manifest = Manifest {
+        job: writer.job.clone(),
+        sequence: 0,
+        lineage: 1,
+        epoch: 0,
+        incarnation: String::new(),
+        committed_by: CommittedBy::Own,
+        created_millis: 0,
+        max_parallelism: number(writer.max_parallelism),
+        files: Vec::new(),
+        sources: BTreeMap::new(),
+        operators: BTreeMap::new(),
+        staged: BTreeMap::new(),
+    };
+    Ok((manifest, Restored { checkpoint: None, sequence: 0, skipped }))
+}
+
+fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {
+    let name = manifest.name();
+    if manifest.job != writer.job {
+        let message = format!("`{name}` is of job `{}`, this is job `{}`", manifest.job, writer.job);
+        return Err(Error::new(ErrorKind::Config, message).with_hint("give each job a checkpoint directory of its own"));
+    }
+    if manifest.max_parallelism != number(writer.max_parallelism) {
+        let (was, is) = (manifest.max_parallelism, writer.max_parallelism);
+        let message = format!("`{name}` has {was} key groups, this job has {is}: they are fixed for the life of a job");
+        let hint = format!("set pipeline.max-parallelism: {was}");
+        return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+    }
+    Ok(())
+}
+
+/// Reads a checkpoint back, every byte of it verified.
+pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<Checkpoint> {
+    let files = manifest.files.iter().map(|file| read_data(store, file)).collect::<Result<Vec<_>>>()?;
+    let name = manifest.name();
+    let piece = |piece: &Piece| {
+        let file = files.get(piece.file as usize);
+        let end = piece.offset.checked_add(piece.length);
+        let range = usize::try_from(piece.offset).ok().zip(end.and_then(|end| usize::try_from(end).ok()));
+        let bytes = file.zip(range).filter(|(file, (_, end))| *end <= file.len());
+        let bytes = bytes.map(|(file, (start, end))| file.slice(start..end));
+        bytes.ok_or_else(|| damaged(&name, &format!("it names bytes that are not there: {piece:?}")))
+    };
+    let pieces = |entry: &StateEntry| entry.pieces.iter().map(piece).collect::<Result<Vec<Bytes>>>();
+    let (mut operators, mut parallelism) = (BTreeMap::new(), BTreeMap::new());
+    for (uid, operator) in &manifest.operators {
+        let mut subtasks = BTreeMap::new();
+        for (subtask, state) in &operator.subtasks {
+            let (mut entries, mut groups) = (BTreeMap::new(), BTreeMap::new());
+            for (name, entry) in &state.entries {
+                entries.insert(name.clone(), pieces(entry)?.concat().into());
+            }
+            for (name, entry) in &state.groups {
+                groups.insert(name.clone(), Parts { whole: true, parts: pieces(entry)? });
+            }
+            let kept = Kept::State(Snapshot::from_parts(entries, groups));
+            subtasks.insert(*subtask as usize, if state.finished { Kept::Finished } else { kept });
+        }
+        operators.insert(uid.clone(), subtasks);
+        parallelism.insert(uid.clone(), operator.parallelism as usize);
+    }
+    let positions = manifest.sources.iter().map(|(uid, source)| {
+        let splits = source.splits.iter().map(|split| SplitPosition {
+            split: split.split.as_str().into(),
+            next: split.next,
+            time: split.time.clone(),
+        });
+        (uid.clone(), splits.collect())
+    });
+    Ok(Checkpoint {
+        epoch: manifest.epoch,
+        positions: positions.collect(),
+        operators,
+        parallelism,
+        staged: manifest.staged.clone(),
+    })
+}
+
+/// The content of a data file.
+fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<Bytes> {
+    let Some(object) = store.read(&file.name)? else {
+        return Err(damaged(&file.name, "it is missing"));
+    };
+    if object.len() as u64 != file.size {
+        let (is, was) = (object.len(), file.size);
+        return Err(damaged(&file.name, &format!("it has {is} bytes, its manifest says {was}")));
+    }
+    let (_, content) =
+        envelope::unwrap(envelope::DATA, FORMAT_VERSION, &object).map_err(|why| damaged(&file.name, &why))?;
+    let stored = object.last_chunk::<8>().map(|bytes| u64::from_le_bytes(*bytes));
+    if stored != Some(file.checksum) {
+        return Err(damaged(&file.name, "it is whole, but another file than its manifest means: the checksums differ"));
+    }
+    Ok(content)
+}

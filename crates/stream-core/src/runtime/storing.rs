@@ -1,0 +1,97 @@
+//! What happens to a checkpoint once it is complete: made durable, counted, published.
+//!
+//! 1. What staged sinks have put aside is made durable.
+//! 2. The checkpoint is written, its manifest last. From here on it counts.
+//! 3. What was put aside is published. A crash before or in this step changes nothing: the next run publishes it.
+//! 4. What the checkpoint has replaced is deleted.
+//!
+//! All of it may wait for a disk, so production does it on a thread of its own; the stepped scheduler does it as one of
+//! its steps.
+
+use std::collections::BTreeMap;
+
+use crate::checkpoint::ledger::Ledger;
+use crate::error::Result;
+use crate::operator::OperatorContext;
+use crate::runtime::coordinator::Request;
+use crate::runtime::link::guard;
+use crate::sink::StagedCommitter;
+use crate::time::Timestamp;
+
+/// Who publishes for which sink.
+pub(crate) type StagedCommitters = Vec<(OperatorContext, Box<dyn StagedCommitter>)>;
+
+/// Stores the checkpoints of a job.
+pub(crate) struct Storing {
+    pub(crate) ledger: Ledger,
+    committers: StagedCommitters,
+    /// What a checkpoint that counts has put aside and nobody could publish yet.
+    unpublished: BTreeMap<String, Vec<Vec<u8>>>,
+}
+
+/// A checkpoint that is durable and published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) sequence: u64,
+    pub(crate) epoch: u64,
+    /// Bytes of state that were written.
+    pub(crate) bytes: u64,
+}
+
+impl Storing {
+    pub(crate) fn new(ledger: Ledger) -> Storing {
+        Storing { ledger, committers: StagedCommitters::new(), unpublished: BTreeMap::new() }
+    }
+
+    /// Who publishes in this run of the job.
+    pub(crate) fn set_committers(&mut self, committers: StagedCommitters) {
+        self.committers = committers;
+    }
+
+    pub(crate) fn take_committers(&mut self) -> StagedCommitters {
+        self.unpublished.clear();
+        std::mem::take(&mut self.committers)
+    }
+
+    /// Stores one checkpoint. What failed is done again with the next one.
+    ///
+    /// # Errors
+    /// `Fenced` if another run has taken over; whatever store and sinks say.
+    pub(crate) fn store(&mut self, request: Request, now: Timestamp) -> Result<Stored> {
+        if let Request::Store(checkpoint) = request {
+            self.ledger.keep(*checkpoint);
+        }
+        self.publish()?;
+        let Some(epoch) = self.ledger.kept().map(|checkpoint| checkpoint.epoch) else {
+            // It was written, and only publishing it had failed.
+            let (sequence, epoch) = self.ledger.newest();
+            return Ok(Stored { sequence, epoch, bytes: 0 });
+        };
+        for (operator, committer) in &mut self.committers {
+            if let Some(staged) = self.ledger.kept().and_then(|kept| kept.staged.get(operator.uid())) {
+                guard(|| committer.prepare(staged)).map_err(|e| e.at(|| operator.place(None)))?;
+            }
+        }
+        let written = self.ledger.write(now)?;
+        self.unpublished = written.staged;
+        self.publish()?;
+        self.ledger.delete_superseded();
+        Ok(Stored { sequence: written.sequence, epoch, bytes: written.bytes })
+    }
+
+    fn publish(&mut self) -> Result<()> {
+        publish(&mut self.committers, &self.unpublished)?;
+        self.unpublished.clear();
+        Ok(())
+    }
+}
+
+/// Publishes what was put aside; the same may be published again.
+pub(crate) fn publish(committers: &mut StagedCommitters, staged: &BTreeMap<String, Vec<Vec<u8>>>) -> Result<()> {
+    for (operator, committer) in committers {
+        if let Some(staged) = staged.get(operator.uid()) {
+            guard(|| committer.publish(staged)).map_err(|e| e.at(|| operator.place(None)))?;
+        }
+    }
+    Ok(())
+}
