@@ -78,7 +78,12 @@ impl SourceContext {
 
     /// Where the split with this name goes on, in a job that goes on.
     pub fn position(&self, split: &str) -> Option<i64> {
-        self.positions()?.iter().find(|position| *position.split == *split).map(|position| position.next)
+        self.restored(split).map(|position| position.next)
+    }
+
+    /// What the checkpoint that the job goes on from has of the split with this name.
+    pub fn restored(&self, split: &str) -> Option<&SplitPosition> {
+        self.positions()?.iter().find(|position| *position.split == *split)
     }
 
     /// How many readers to make.
@@ -178,6 +183,15 @@ impl SplitPosition {
 pub trait Committer: Send {
     /// How often positions should be stored.
     fn interval(&self) -> Duration;
+
+    /// Makes safe whatever the source itself has written outside, such as records put aside: an epoch is about to count
+    /// as complete, and what came before its end is not read again.
+    ///
+    /// # Errors
+    /// `Unavailable` is logged and made good with the next epoch; at the end of the job it is repeated.
+    fn prepare(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Stores `positions`: everything before them has reached every sink and was flushed there.
     ///

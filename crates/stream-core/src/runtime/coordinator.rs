@@ -61,8 +61,14 @@ enum Phase {
     Gathering,
     /// The checkpoint is being stored.
     Storing(CompletedEpoch),
-    /// It could not be stored, and there is no later one: it is stored again then.
-    Waiting(CompletedEpoch, Duration),
+    /// It has failed, and there is no later one: it is tried again then.
+    Waiting(CompletedEpoch, Duration, Again),
+}
+
+#[derive(Clone, Copy)]
+enum Again {
+    Gather,
+    Store,
 }
 
 /// What the coordinator wants stored.
@@ -147,7 +153,7 @@ impl Coordinator {
     /// When [`Coordinator::tick`] has something to do next.
     pub(crate) fn due(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Waiting(_, until) => Some(*until),
+            Phase::Waiting(_, until, _) => Some(*until),
             Phase::Between if self.wants_last() => Some(Duration::ZERO),
             _ => self.schedule.due(),
         }
@@ -164,14 +170,22 @@ impl Coordinator {
     /// # Errors
     /// If too many checkpoints in a row have failed.
     pub(crate) fn tick(&mut self, now: Duration) -> Result<()> {
-        if let Phase::Waiting(_, until) = self.phase {
-            if until <= now
-                && let Phase::Waiting(completed, _) = std::mem::replace(&mut self.phase, Phase::Between)
-            {
-                self.phase = Phase::Storing(completed);
-                self.request = Some(Request::Again);
+        if let Phase::Waiting(_, until, _) = self.phase {
+            if until > now {
+                return Ok(());
             }
-            return Ok(());
+            return match std::mem::replace(&mut self.phase, Phase::Between) {
+                Phase::Waiting(completed, _, Again::Gather) => self.gathered(completed, now),
+                Phase::Waiting(completed, _, Again::Store) => {
+                    self.phase = Phase::Storing(completed);
+                    self.request = Some(Request::Again);
+                    Ok(())
+                }
+                phase => {
+                    self.phase = phase;
+                    Ok(())
+                }
+            };
         }
         if matches!(self.phase, Phase::Between) && self.wants_last() {
             if self.alive == 0 {
@@ -258,23 +272,39 @@ impl Coordinator {
 
     /// Every part of an epoch is there.
     fn gathered(&mut self, completed: CompletedEpoch, now: Duration) -> Result<()> {
-        let Some(gathering) = &mut self.gathering else {
+        if self.gathering.is_none() {
             self.phase = Phase::Between;
             self.schedule.completed(now);
             return self.commit(&completed);
-        };
+        }
+        // Before the parts are taken: what fails here is in the next checkpoint.
+        for (operator, committer) in &mut self.committers {
+            match guard(|| committer.prepare()).map_err(|e| e.at(|| operator.place(None))) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => return self.not_gathered(completed, error, now),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(gathering) = &mut self.gathering else { return Ok(()) };
         match gathering.close(&completed) {
             Ok(checkpoint) => {
                 self.request = Some(Request::Store(Box::new(checkpoint)));
                 self.phase = Phase::Storing(completed);
                 Ok(())
             }
-            Err(error) => {
-                self.phase = Phase::Between;
-                self.last = None;
-                self.failed(error, now)
-            }
+            Err(error) => self.not_gathered(completed, error, now),
         }
+    }
+
+    /// A complete epoch has come to nothing; the last one is tried again.
+    fn not_gathered(&mut self, completed: CompletedEpoch, error: Error, now: Duration) -> Result<()> {
+        self.failed(error, now)?;
+        self.phase = match self.alive {
+            0 if self.last.is_some() => Phase::Waiting(completed, now + COMMIT_RETRY, Again::Gather),
+            _ => Phase::Between,
+        };
+        self.last = self.last.filter(|_| self.alive == 0);
+        Ok(())
     }
 
     fn stored(&mut self, stored: Result<Stored>, now: Duration) -> Result<()> {
@@ -299,7 +329,7 @@ impl Coordinator {
             Err(error) => {
                 self.failed(error, now)?;
                 if is_last {
-                    self.phase = Phase::Waiting(completed, now + COMMIT_RETRY);
+                    self.phase = Phase::Waiting(completed, now + COMMIT_RETRY, Again::Store);
                 }
                 Ok(())
             }
@@ -378,7 +408,7 @@ fn aborted(job: &str) -> Error {
 
 fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, completed: &CompletedEpoch) -> Result<()> {
     let positions = completed.positions.get(operator.uid()).map_or(&[][..], Vec::as_slice);
-    guard(|| committer.commit(completed.epoch, positions)).map_err(|e| e.at(|| operator.place(None)))?;
+    guard(|| committer.prepare().and_then(|()| committer.commit(completed.epoch, positions))).map_err(|e| e.at(|| operator.place(None)))?;
     tracing::debug!(epoch = completed.epoch, uid = operator.uid(), "positions committed");
     Ok(())
 }

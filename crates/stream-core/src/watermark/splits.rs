@@ -277,8 +277,12 @@ impl<T: 'static> SplitWatermarks<T> {
         self.urgent
     }
 
-    /// What a checkpoint keeps of `split`: its watermark, and its generator.
-    pub(crate) fn snapshot(&mut self, split: usize, now: Now) -> Vec<u8> {
+    /// What a checkpoint keeps of `split`, for [`SplitPosition::time`](crate::SplitPosition::time): its watermark, and
+    /// its generator.
+    ///
+    /// # Panics
+    /// If there is no such split.
+    pub fn snapshot(&mut self, split: usize, now: Now) -> Vec<u8> {
         let split = &mut self.splits[split];
         split.ask(now);
         let mut bytes = split.watermark.as_millis().to_le_bytes().to_vec();
@@ -286,9 +290,18 @@ impl<T: 'static> SplitWatermarks<T> {
         bytes
     }
 
-    /// Takes back what [`snapshot`](SplitWatermarks::snapshot) wrote. Idleness is found out again: the split may have
-    /// got more since.
-    pub(crate) fn restore(&mut self, split: usize, bytes: &[u8]) -> Result<()> {
+    /// Takes back what [`snapshot`](SplitWatermarks::snapshot) wrote; nothing is taken back from no bytes. Idleness is
+    /// found out again: the split may have got more since.
+    ///
+    /// # Errors
+    /// `Corrupt` if the bytes can't be read.
+    ///
+    /// # Panics
+    /// If there is no such split.
+    pub fn restore(&mut self, split: usize, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let (watermark, rest) = read_timestamp(bytes)?;
         let split = &mut self.splits[split];
         split.watermark = watermark;

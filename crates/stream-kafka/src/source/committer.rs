@@ -72,10 +72,11 @@ impl Committer for KafkaCommitter {
         self.interval
     }
 
+    fn prepare(&mut self) -> Result<()> {
+        self.dead_letters.as_mut().map_or(Ok(()), |dead_letters| dead_letters.run(PATIENCE))
+    }
+
     fn commit(&mut self, _epoch: u64, positions: &[SplitPosition]) -> Result<()> {
-        if let Some(dead_letters) = &mut self.dead_letters {
-            dead_letters.run(PATIENCE)?;
-        }
         self.settle()?;
         let known = positions.iter().filter_map(|p| Some((*self.splits.get(&p.split)?, p.next)));
         let changed: Vec<_> = known.filter(|(split, next)| self.committed.get(split) != Some(next)).collect();

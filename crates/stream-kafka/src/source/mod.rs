@@ -459,7 +459,7 @@ where
                 triage,
                 watermarks: self.strategy.as_ref().map(|strategy| strategy.reader(context)),
                 clock: context.clock(),
-            })));
+            })?));
         }
         let committer = (description.commits || letters.is_some()).then(|| {
             // Dead letters are flushed even where no position is stored.

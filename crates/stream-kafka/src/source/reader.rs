@@ -62,7 +62,7 @@ struct Split {
 
 impl Split {
     fn new(resolved: Resolved) -> Split {
-        let Resolved { split, name, start, stop } = resolved;
+        let Resolved { split, name, start, stop, .. } = resolved;
         Split { id: split, name, next: start, stop, finished: stop.is_some_and(|stop| start >= stop) }
     }
 
@@ -137,12 +137,17 @@ where
     S: Shape<T>,
 {
     /// The reader of one subtask.
-    pub(super) fn new(parts: Parts<D, S::Output>) -> Self {
+    ///
+    /// # Errors
+    /// `Corrupt` if what a checkpoint has of event time can't be read.
+    pub(super) fn new(parts: Parts<D, S::Output>) -> Result<Self> {
         let Parts { serves, lane, waker, splits, bounded, deserializer, triage, mut watermarks, clock } = parts;
-        let splits: Vec<Split> = splits.into_iter().map(Split::new).collect();
+        let (times, splits): (Vec<_>, Vec<_>) =
+            splits.into_iter().map(|mut split| (std::mem::take(&mut split.time), Split::new(split))).unzip();
         if let Some(watermarks) = &mut watermarks {
-            for split in &splits {
+            for (split, time) in splits.iter().zip(times) {
                 let index = watermarks.add_split(Arc::clone(&split.name));
+                watermarks.restore(index, &time)?;
                 if split.finished {
                     watermarks.finished(index);
                 }
@@ -163,7 +168,7 @@ where
             watermarks,
             run_from,
         };
-        KafkaReader { lane, state, serves, polls: 0, trouble: false, waker, clock, drained: false }
+        Ok(KafkaReader { lane, state, serves, polls: 0, trouble: false, waker, clock, drained: false })
     }
 
     fn serve(&mut self) {
@@ -367,7 +372,12 @@ where
     }
 
     fn positions(&mut self, positions: &mut Vec<SplitPosition>) {
-        positions.extend(self.state.splits.iter().map(|s| SplitPosition::new(s.name.clone(), s.next)));
+        let now = self.clock.now();
+        for (index, split) in self.state.splits.iter().enumerate() {
+            let time = self.state.watermarks.as_mut().map(|watermarks| watermarks.snapshot(index, now));
+            let (split, next) = (split.name.clone(), split.next);
+            positions.push(SplitPosition { split, next, time: time.unwrap_or_default() });
+        }
     }
 
     fn failed_at(&self) -> Option<SplitPosition> {

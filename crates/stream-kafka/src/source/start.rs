@@ -52,7 +52,7 @@ impl StartPlan {
             OffsetsInitializer::Latest => AutoOffsetReset::Latest,
             OffsetsInitializer::Committed => match committed {
                 Some(offset) if offset >= first && offset <= end => return Ok(offset),
-                Some(offset) => return Err(lost(split, offset, first, end)),
+                Some(offset) => return Err(lost("group", split, offset, first, end)),
                 None => self.reset,
             },
         };
@@ -68,12 +68,20 @@ impl StartPlan {
     }
 }
 
-fn lost((topic, partition): TopicPartition, offset: i64, first: i64, end: i64) -> Error {
+fn lost(whose: &str, (topic, partition): TopicPartition, offset: i64, first: i64, end: i64) -> Error {
     let message = format!(
-        "the group's position {offset} of `{topic}` partition {partition} is gone: the log holds {first} to {end}"
+        "the {whose}'s position {offset} of `{topic}` partition {partition} is gone: the log holds {first} to {end}"
     );
-    let hint = "records between were deleted, or the topic was created anew; move the group with Kafka's \
-                consumer-groups tool (--reset-offsets) if that is acceptable";
+    let hint = match whose {
+        "group" => {
+            "records between were deleted, or the topic was created anew; move the group with Kafka's \
+             consumer-groups tool (--reset-offsets) if that is acceptable"
+        }
+        _ => {
+            "records between were deleted, or the topic was created anew; if that is acceptable, begin anew with an \
+             empty checkpoint directory"
+        }
+    };
     Error::new(ErrorKind::Data, message).with_hint(hint)
 }
 
@@ -86,6 +94,8 @@ pub(super) struct Resolved {
     pub(super) start: i64,
     /// For a bounded source, where it ends.
     pub(super) stop: Option<i64>,
+    /// What the checkpoint that the job goes on from knows of event time here.
+    pub(super) time: Vec<u8>,
 }
 
 impl Resolved {
@@ -102,7 +112,8 @@ pub(super) fn resolve(
 ) -> Result<Vec<Resolved>> {
     let splits = find_partitions(handle, description, context)?;
     let plan = &description.start;
-    let committed = if description.commits && plan.initializer == OffsetsInitializer::Committed {
+    let wants_committed = description.commits && plan.initializer == OffsetsInitializer::Committed;
+    let committed = if wants_committed && context.positions().is_none() {
         let topics = description.topics.join(",");
         let what = "can't read the group's positions";
         ask((what, Right::Read, &topics), handle, description, context, |h, limit| h.committed(&splits, limit))?
@@ -113,11 +124,16 @@ pub(super) fn resolve(
     for (split, committed) in splits.into_iter().zip(committed) {
         let what = ("can't read the ends of the log", Right::Read, split.0.as_str());
         let (first, end) = ask(what, handle, description, context, |h, limit| h.watermarks(split, limit))?;
-        let start = plan.choose(split, committed, first, end)?;
         let name: Arc<str> = format!("{}[{}]", split.0, split.1).into();
+        let start = match context.position(&name) {
+            Some(next) if next >= first && next <= end => next,
+            Some(next) => return Err(lost("checkpoint", split, next, first, end)),
+            None => plan.choose(split, committed, first, end)?,
+        };
         let stop = plan.bounded.then_some(end);
         tracing::debug!(split = &*name, start, ?stop, ?committed, "start resolved");
-        resolved.push(Resolved { split, name, start, stop });
+        let time = context.restored(&name).map(|restored| restored.time.clone()).unwrap_or_default();
+        resolved.push(Resolved { split, name, start, stop, time });
     }
     Ok(resolved)
 }
