@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask kafka | test | ci | tidy | docs | bench`.
+//! Development tasks: `cargo xtask kafka | test | ci | tidy | docs | bench | chaos`.
 //!
 //! One small program in place of a folder of shell scripts, so that a developer's machine, the CI and the tests
 //! themselves start Kafka, run the checks and build the book in the same way. It depends on no crate of this
@@ -11,6 +11,7 @@
 )]
 
 mod bench;
+mod chaos;
 mod ci;
 mod docs;
 mod kafka;
@@ -45,6 +46,8 @@ enum Task {
     Docs,
     /// Run the benchmarks against a broker started for them.
     Bench(bench::Arguments),
+    /// Kill a job again and again, and audit what it has written.
+    Chaos(chaos::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -68,5 +71,6 @@ fn run(task: Task) -> anyhow::Result<u8> {
         Task::Tidy => tidy::run(),
         Task::Docs => docs::run(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Chaos(arguments) => chaos::run(&arguments),
     }
 }

@@ -222,7 +222,9 @@ impl StreamingContext {
         let durability = self.durability();
         let restart = self.settings.restart.clone();
         let (plan, graph) = self.planned(job)?;
-        job::start(plan, graph, Endurance { restart, durability: durability? })
+        let durability = durability?;
+        warn_of_state(&plan, durability.is_some());
+        job::start(plan, graph, Endurance { restart, durability })
     }
 
     /// How checkpoints are taken, if they are.
@@ -283,6 +285,26 @@ impl StreamingContext {
     /// `Config` for mistakes in the description, otherwise the first error that stopped the job.
     pub fn execute(self, job: &str) -> Result<JobReport> {
         self.start(job)?.wait()
+    }
+}
+
+/// Says what would not survive: state without checkpoints, and with them state that a changed program would not find.
+fn warn_of_state(plan: &Plan, is_durable: bool) {
+    let keepers = plan.nodes.iter().filter(|node| node.keeps_state && !(is_durable && node.has_own_uid));
+    let names: Vec<String> = keepers.map(|node| format!("`{}` (uid {})", node.name, node.uid)).collect();
+    if names.is_empty() {
+        return;
+    }
+    let names = names.join(", ");
+    match is_durable {
+        true => tracing::warn!(
+            "state is found by uid, and these have one that changes when the program does: {names}; give them one with \
+             .uid(\"…\")"
+        ),
+        false => tracing::warn!(
+            "no checkpoints are taken, so what these keep is gone when the job ends: {names}; \
+             execution.checkpointing.interval switches checkpoints on"
+        ),
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct PlannedNode {
     pub(crate) is_sink: bool,
     /// Whether its output waits for the checkpoint.
     pub(crate) is_staged: bool,
+    /// Whether the uid was given, and not made from the place in the graph.
+    pub(crate) has_own_uid: bool,
     /// Whether it keeps keyed state.
     pub(crate) keeps_state: bool,
 }
@@ -80,6 +82,7 @@ impl Plan {
                 is_source: matches!(node.logic, Logic::Source(_)),
                 is_sink: matches!(node.logic, Logic::Sink(_)),
                 is_staged: matches!(&node.logic, Logic::Sink(sink) if sink.is_staged()),
+                has_own_uid: node.uid.is_some(),
                 keeps_state: node.inputs.iter().any(|input| input.partitioning == Partitioning::Key),
             };
             if let (Some(fixed), Some(asked)) = (node.fixed_parallelism, node.parallelism)
@@ -97,6 +100,13 @@ impl Plan {
             errors.push(empty.with_hint("start with a source, for instance KafkaSource, and end in a sink"));
         }
         check_uids(&nodes, &mut errors);
+        if settings.checkpointing.is_none()
+            && let Some(sink) = nodes.iter().find(|node| node.is_staged)
+        {
+            let message = format!("`{}` publishes its output with checkpoints, and this job takes none", sink.name);
+            let hint = "set execution.checkpointing.interval, for instance to 10s";
+            errors.push(Error::new(ErrorKind::Config, message).with_hint(hint));
+        }
         if let Some(error) = Error::join(errors) {
             return Err(error);
         }

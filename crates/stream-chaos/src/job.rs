@@ -1,0 +1,133 @@
+//! The job that is killed: a running count per key and windows per key, each into a topic and into files.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stream_core::window::{Aggregator, TumblingWindows};
+use stream_core::{
+    Configuration, DataStream, Error, ErrorKind, FunctionResult, ProcessContext, ProcessFunction, Result, States,
+    StreamingContext, Timestamp, ValueState, WatermarkStrategy,
+};
+use stream_files::FileSink;
+use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord};
+
+use crate::events::{DISORDER, Event, WINDOW};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[arg(long)]
+    pub(crate) bootstrap: String,
+    #[arg(long)]
+    pub(crate) input: String,
+    #[arg(long)]
+    pub(crate) counts: String,
+    #[arg(long)]
+    pub(crate) windows: String,
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    #[arg(long)]
+    pub(crate) parallelism: usize,
+    /// Ends at what is the end of the input now
+    #[arg(long)]
+    pub(crate) bounded: bool,
+}
+
+/// Counts the records of a key, and emits each with its number.
+struct Numbering {
+    count: ValueState<u64, u64>,
+}
+
+impl ProcessFunction<u64, Event> for Numbering {
+    type Out = String;
+
+    fn states(&mut self, states: &mut States<'_, u64>) {
+        states.add(&mut self.count);
+    }
+
+    fn process(&mut self, event: Event, ctx: &mut ProcessContext<'_, u64, String>) -> FunctionResult {
+        let number = self.count.update(
+            ctx.key(),
+            || 0,
+            |count| {
+                *count += 1;
+                *count
+            },
+        );
+        ctx.emit(format!("{},{},{number}", event.id, event.key));
+        Ok(())
+    }
+}
+
+/// How many records, and the sum of their ids.
+#[derive(Clone)]
+struct CountAndSum;
+
+impl Aggregator<Event> for CountAndSum {
+    type State = (u64, u64);
+    type Output = (u64, u64);
+
+    fn create(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn add(&self, state: &mut (u64, u64), event: Event) {
+        *state = (state.0 + 1, state.1 + event.id);
+    }
+
+    fn merge(&self, state: &mut (u64, u64), other: (u64, u64)) {
+        *state = (state.0 + other.0, state.1 + other.1);
+    }
+
+    fn result(&self, state: (u64, u64)) -> (u64, u64) {
+        state
+    }
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let configuration = Configuration::builder()
+        .set("execution.checkpointing.interval", "200 ms")
+        .set("execution.checkpointing.dir", arguments.dir.join("checkpoints").display().to_string())
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
+    let store = stream_store::open(&arguments.dir.join("checkpoints").display().to_string(), "chaos")?;
+    let ctx = StreamingContext::new(configuration).parallelism(arguments.parallelism).checkpoint_store(store);
+    let time = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(DISORDER.unsigned_abs()))
+        .with_timestamp_assigner(|line: &String, _| Timestamp::from_millis(Event::parse(line).map_or(0, |e| e.at)));
+    let source = KafkaSource::<String>::new(&ctx)
+        .property("bootstrap.servers", &arguments.bootstrap)
+        .property("topic", &arguments.input)
+        .starting_offsets(OffsetsInitializer::Earliest);
+    let source = if arguments.bounded { source.bounded() } else { source };
+    let events = source.watermarks(time).values().uid("input").try_map(|line: String| {
+        Event::parse(&line).ok_or_else(|| Error::new(ErrorKind::Data, format!("`{line}` is no event")))
+    });
+
+    let numbered = events.clone().key_by(|event| event.key).process(|| Numbering { count: ValueState::new("count") });
+    write(&ctx, arguments, numbered.uid("numbering"), "counts", &arguments.counts);
+
+    let windows = events.key_by(|event| event.key).window(TumblingWindows::of(Duration::from_millis(WINDOW.unsigned_abs())));
+    let lines = windows.aggregate(CountAndSum).uid("windows").map(|result| {
+        let (count, sum) = result.value;
+        window_line(result.window.start().as_millis(), result.key, count, sum)
+    });
+    write(&ctx, arguments, lines, "windows", &arguments.windows);
+    ctx.execute("chaos").map(|_| ())
+}
+
+pub(crate) fn window_line(start: i64, key: u64, count: u64, sum: u64) -> String {
+    format!("{start},{key},{count},{sum}")
+}
+
+/// Into a topic at least once, and into files exactly once.
+fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String>, what: &str, topic: &str) {
+    let files = FileSink::json_lines(arguments.dir.join(what));
+    lines.clone().staged_sink("files", files).uid(format!("{what}-files"));
+    let topic = topic.to_owned();
+    KafkaSink::new(ctx)
+        .property("bootstrap.servers", &arguments.bootstrap)
+        .property("topic", &topic)
+        .with(|_: &String, _: &mut ProducerRecord| {})
+        .sink(lines)
+        .uid(format!("{what}-topic"));
+}

@@ -1,0 +1,70 @@
+//! What `cargo xtask chaos` runs: a job is killed at random instants, started again at another parallelism, and in the
+//! end everything it has written is compared with what the input comes to.
+//!
+//! One program in two parts: `run` feeds, kills and audits; `job` is what it kills. A seed decides the input, the times
+//! of the kills and the parallelism; what the operating system and Kafka do in between it does not decide.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a tool for developers: it prints, sleeps, starts threads and reads the clock"
+)]
+
+mod audit;
+mod events;
+mod job;
+mod kills;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "chaos", about = "Kills a job again and again, and audits what it has written")]
+struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// Feeds a job, kills it, audits it. Needs a broker at BOOTSTRAP.
+    Run(Run),
+    /// The job itself.
+    #[command(hide = true)]
+    Job(job::Arguments),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// What is promised of the records in Kafka; files are exactly once in every mode.
+    #[arg(long, default_value = "at-least-once", value_parser = ["at-least-once"])]
+    mode: String,
+    /// How often the job is killed
+    #[arg(long, default_value_t = 20)]
+    kills: u32,
+    /// Decides input, times and parallelism
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Lets files appear before their checkpoint counts, to see that the audit notices
+    #[arg(long)]
+    plant_bug: bool,
+    /// Where checkpoints and files go; a directory that is deleted at the end if not given
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().part {
+        Part::Run(run) => kills::run(&run),
+        Part::Job(arguments) => job::run(&arguments),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
