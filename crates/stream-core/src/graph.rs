@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::operator::{OperatorContext, Snapshot};
 use crate::runtime::exchange::TypeOps;
 use crate::runtime::link::LinkContext;
 use crate::runtime::subtask::Subtask;
@@ -150,6 +151,10 @@ pub(crate) trait SourceLogic: Send {
 pub(crate) trait OperatorLogic: Send {
     /// The link that takes the operator's input and pushes into `next`, a `Box<dyn Link<O>>`.
     fn link(&mut self, context: LinkContext, next: Erased) -> Result<Erased>;
+    /// Whether an operator would take back a snapshot, tried with one of its own.
+    fn try_restore(&mut self, _context: &OperatorContext, _snapshot: &Snapshot) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A sink behind its type.

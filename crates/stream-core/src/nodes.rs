@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Erased, OperatorLogic, SinkLogic, SourceLogic};
-use crate::operator::{Barrier, Operator, OperatorContext, Record};
+use crate::operator::{Barrier, Operator, OperatorContext, Record, Snapshot};
 use crate::runtime::exchange::{erase_link, typed};
 use crate::runtime::link::{Link, LinkContext, OperatorLink, SinkLink};
 use crate::runtime::subtask::{SourceSubtask, Subtask};
@@ -75,6 +75,12 @@ where
             return Ok(erase_link(link));
         }
         Ok(erase_link(link.checkpointed(context.reporter, kept)?))
+    }
+
+    fn try_restore(&mut self, context: &OperatorContext, snapshot: &Snapshot) -> Result<()> {
+        let mut operator = (self.make)(context);
+        operator.open(context)?;
+        operator.restore(snapshot)
     }
 }
 

@@ -180,6 +180,8 @@ impl fmt::Debug for OperatorContext {
 pub struct Snapshot {
     entries: BTreeMap<String, Bytes>,
     groups: BTreeMap<(String, u32), Parts>,
+    /// What an entry of a keyed state looks like, by the state's name.
+    schemas: BTreeMap<String, Arc<str>>,
 }
 
 /// The bytes of one key group of a keyed state.
@@ -231,19 +233,37 @@ impl Snapshot {
         &self.groups
     }
 
-    pub(crate) fn from_parts(entries: BTreeMap<String, Bytes>, groups: BTreeMap<(String, u32), Parts>) -> Snapshot {
-        Snapshot { entries, groups }
+    pub(crate) fn put_schema(&mut self, name: &str, schema: Arc<str>) {
+        self.schemas.insert(name.to_owned(), schema);
+    }
+
+    /// What an entry of the state `name` looked like when it was stored.
+    pub(crate) fn schema(&self, name: &str) -> Option<&str> {
+        self.schemas.get(name).map(|schema| &**schema)
+    }
+
+    pub(crate) fn schemas(&self) -> &BTreeMap<String, Arc<str>> {
+        &self.schemas
+    }
+
+    pub(crate) fn from_parts(
+        entries: BTreeMap<String, Bytes>,
+        groups: BTreeMap<(String, u32), Parts>,
+        schemas: BTreeMap<String, Arc<str>>,
+    ) -> Snapshot {
+        Snapshot { entries, groups, schemas }
     }
 
     /// Adds the entries of another part; of two with one name the other's stays.
     pub(crate) fn merge(&mut self, other: &Snapshot) {
         self.entries.extend(other.entries.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
         self.groups.extend(other.groups.iter().map(|(name, parts)| (name.clone(), parts.clone())));
+        self.schemas.extend(other.schemas.iter().map(|(name, schema)| (name.clone(), schema.clone())));
     }
 
     /// Makes this and the later snapshot `next` of the same subtask one, as if this one had never been taken.
     pub(crate) fn follow(&mut self, next: Snapshot) {
-        self.entries = next.entries;
+        (self.entries, self.schemas) = (next.entries, next.schemas);
         let mut before = std::mem::replace(&mut self.groups, next.groups);
         for (name, parts) in &mut self.groups {
             if !parts.whole

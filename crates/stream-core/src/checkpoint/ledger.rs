@@ -147,13 +147,13 @@ impl Ledger {
         store: Arc<dyn CheckpointStore>,
         writer: &Writer,
         from: From,
-        check: impl Fn(&Checkpoint) -> Result<()>,
+        mut check: impl FnMut(&Checkpoint) -> Result<()>,
     ) -> Result<(Ledger, Restored)> {
         for _ in 0..ADOPTIONS_MAX {
             let listing = Listing::read(&*store)?;
             let (chosen, restored) = choose(&*store, &listing, writer, from)?;
             // Before anybody is told to end: a job that can't go on must not take over from one that can.
-            restored.checkpoint.as_deref().map_or(Ok(()), &check)?;
+            restored.checkpoint.as_deref().map_or(Ok(()), &mut check)?;
             let mut ledger = Ledger {
                 store: store.clone(),
                 job: writer.job.clone(),
@@ -329,7 +329,9 @@ impl Ledger {
             let before = self.newest.operators.get(uid);
             let subtasks = kept.iter().map(|(subtask, kept)| (number(*subtask), data.subtask(kept, before))).collect();
             let parallelism = number(checkpoint.parallelism.get(uid).copied().unwrap_or(0));
-            operators.insert(uid.clone(), OperatorState { parallelism, subtasks });
+            let schemas = kept.values().filter_map(Kept::state).flat_map(Snapshot::schemas);
+            let schemas = schemas.map(|(name, schema)| (name.clone(), schema.to_string())).collect();
+            operators.insert(uid.clone(), OperatorState { parallelism, schemas, subtasks });
         }
         let sources = checkpoint.positions.iter().map(|(uid, positions)| (uid.clone(), source_state(positions)));
         let mut manifest = Manifest {
@@ -521,6 +523,8 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
     let (mut operators, mut parallelism) = (BTreeMap::new(), BTreeMap::new());
     for (uid, operator) in &manifest.operators {
         let mut subtasks = BTreeMap::new();
+        let schemas: BTreeMap<String, Arc<str>> =
+            operator.schemas.iter().map(|(name, schema)| (name.clone(), schema.as_str().into())).collect();
         for (subtask, state) in &operator.subtasks {
             let (mut entries, mut groups) = (BTreeMap::new(), BTreeMap::new());
             for (name, entry) in &state.entries {
@@ -529,7 +533,7 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
             for (name, entry) in &state.groups {
                 groups.insert(name.clone(), Parts { whole: true, parts: pieces(entry)? });
             }
-            let kept = Kept::State(Snapshot::from_parts(entries, groups));
+            let kept = Kept::State(Snapshot::from_parts(entries, groups, schemas.clone()));
             subtasks.insert(*subtask as usize, if state.finished { Kept::Finished } else { kept });
         }
         operators.insert(uid.clone(), subtasks);

@@ -88,6 +88,8 @@ pub struct SplitState {
 pub struct OperatorState {
     /// How many subtasks it had.
     pub parallelism: u32,
+    /// What an entry of each keyed state looks like, as JSON, by the state's name.
+    pub schemas: BTreeMap<String, String>,
     /// By subtask.
     pub subtasks: BTreeMap<u32, SubtaskState>,
 }

@@ -11,10 +11,12 @@
 pub(crate) mod envelope;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
+mod read;
 mod store;
 
 pub use manifest::{
     CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
     SubtaskState,
 };
+pub use read::{manifest, manifests, read_state};
 pub use store::{CheckpointStore, Creation, MemoryStore, StoredObject};

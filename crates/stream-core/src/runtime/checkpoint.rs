@@ -91,6 +91,13 @@ impl Checkpoint {
 }
 
 impl Kept {
+    pub(crate) fn state(&self) -> Option<&Snapshot> {
+        match self {
+            Kept::State(snapshot) => Some(snapshot),
+            Kept::Finished => None,
+        }
+    }
+
     /// Makes this what is left of the state `before` and this.
     fn go_on_from(&mut self, before: Option<Kept>) {
         if let Kept::State(later) = self

@@ -140,11 +140,6 @@ impl Coordinator {
         self.alive == 0 && self.gathering.is_none() || self.is_finished
     }
 
-    /// Whether the last checkpoint is stored, so that whoever still lives may leave.
-    pub(crate) fn is_finished(&self) -> bool {
-        self.is_finished
-    }
-
     /// What is to be stored now, if anything is; the answer is a [`Report::Stored`].
     pub(crate) fn take_request(&mut self) -> Option<Request> {
         self.request.take()
@@ -281,7 +276,9 @@ impl Coordinator {
         for (operator, committer) in &mut self.committers {
             match guard(|| committer.prepare()).map_err(|e| e.at(|| operator.place(None))) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::Unavailable => return self.not_gathered(completed, error, now),
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    return self.not_gathered(completed, error, now);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -408,7 +405,8 @@ fn aborted(job: &str) -> Error {
 
 fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, completed: &CompletedEpoch) -> Result<()> {
     let positions = completed.positions.get(operator.uid()).map_or(&[][..], Vec::as_slice);
-    guard(|| committer.prepare().and_then(|()| committer.commit(completed.epoch, positions))).map_err(|e| e.at(|| operator.place(None)))?;
+    guard(|| committer.prepare().and_then(|()| committer.commit(completed.epoch, positions)))
+        .map_err(|e| e.at(|| operator.place(None)))?;
     tracing::debug!(epoch = completed.epoch, uid = operator.uid(), "positions committed");
     Ok(())
 }

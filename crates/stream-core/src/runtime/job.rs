@@ -214,9 +214,9 @@ impl Attempts {
 
     fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {
         let mut parts = Some((plan, graph));
-        while let Some((plan, graph)) = parts.take() {
+        while let Some((plan, mut graph)) = parts.take() {
             let control = self.switch.renew();
-            let result = match guard(|| self.restore(&plan)) {
+            let result = match guard(|| self.restore(&plan, &mut graph)) {
                 Ok(restored) => {
                     let (result, rest) = self.attempt(plan, graph, control, restored);
                     parts = rest;
@@ -275,7 +275,7 @@ impl Attempts {
 
     /// What the next attempt goes on from: the newest checkpoint of this run, or at its first attempt that of the run
     /// before.
-    fn restore(&mut self, plan: &Plan) -> Result<Option<Arc<Checkpoint>>> {
+    fn restore(&mut self, plan: &Plan, graph: &mut Graph) -> Result<Option<Arc<Checkpoint>>> {
         let Some(durability) = &self.endurance.durability else { return Ok(None) };
         let restored = match &mut self.storing {
             Some(storing) => storing.ledger.reload()?,
@@ -292,7 +292,8 @@ impl Attempts {
                     None if plan.nodes.iter().any(|node| node.is_staged) => From::NewestStrictly,
                     None => From::Newest,
                 };
-                let check = |checkpoint: &Checkpoint| restore::check(checkpoint, plan, durability.allow_non_restored);
+                let allow = durability.allow_non_restored;
+                let check = |checkpoint: &Checkpoint| restore::check(checkpoint, plan, graph, allow);
                 let (ledger, restored) = Ledger::adopt(durability.store.clone(), &writer, from, check)?;
                 *none = Some(Storing::new(ledger));
                 restored

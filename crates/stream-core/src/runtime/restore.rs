@@ -1,11 +1,46 @@
-//! Whether a job can go on from a checkpoint: everything that is stored must have somebody who takes it.
+//! Whether a job can go on from a checkpoint: everything that is stored must have somebody who takes it, and be of the
+//! type that is expected.
+//!
+//! This is found out before the checkpoint store is taken over: a job that can't go on must not end one that can.
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{Graph, Logic, NodeId};
+use crate::operator::{OperatorContext, Snapshot};
 use crate::plan::Plan;
-use crate::runtime::checkpoint::Checkpoint;
+use crate::runtime::checkpoint::{Checkpoint, Kept};
+use crate::runtime::link::guard;
+
+/// Refuses a checkpoint that the job can't go on from.
+pub(crate) fn check(checkpoint: &Checkpoint, plan: &Plan, graph: &mut Graph, allow_non_restored: bool) -> Result<()> {
+    check_claims(checkpoint, plan, allow_non_restored)?;
+    let mut errors = Vec::new();
+    for (index, node) in graph.nodes.iter_mut().enumerate() {
+        let planned = plan.node(NodeId(index));
+        let (Logic::Operator(logic), Some(subtasks)) = (&mut node.logic, checkpoint.operators.get(&planned.uid)) else {
+            continue;
+        };
+        let schemas: std::collections::BTreeMap<_, _> = subtasks
+            .values()
+            .filter_map(Kept::state)
+            .flat_map(Snapshot::schemas)
+            .map(|(n, s)| (n.clone(), s.clone()))
+            .collect();
+        if schemas.is_empty() {
+            continue;
+        }
+        // Without any entry: what is asked is whether the types still are what they were.
+        let empty = Snapshot::from_parts(Default::default(), Default::default(), schemas);
+        let context = OperatorContext::new(&*planned.name, &*planned.uid, 0, planned.parallelism)
+            .with_max_parallelism(plan.max_parallelism);
+        if let Err(error) = guard(|| logic.try_restore(&context, &empty)) {
+            errors.push(error.at(|| context.place(None)));
+        }
+    }
+    Error::join(errors).map_or(Ok(()), Err)
+}
 
 /// Refuses a checkpoint with state that no operator claims, unless that is allowed.
-pub(crate) fn check(checkpoint: &Checkpoint, plan: &Plan, allow_non_restored: bool) -> Result<()> {
+fn check_claims(checkpoint: &Checkpoint, plan: &Plan, allow_non_restored: bool) -> Result<()> {
     let claimed = |uid: &str| plan.nodes.iter().any(|node| node.uid == uid);
     let stored = checkpoint.uids_with_state();
     let unclaimed: Vec<&str> = stored.iter().copied().filter(|uid| !claimed(uid)).collect();

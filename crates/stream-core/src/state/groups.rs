@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{key_group, key_group_subtask};
 use crate::operator::{OperatorContext, Snapshot};
+use crate::state::schema::{difference, schema_of};
 
 /// Encodes the entries of one state.
 pub(crate) struct GroupWriter {
@@ -41,7 +42,13 @@ impl GroupWriter {
         Ok(())
     }
 
-    /// Puts everything into `snapshot` under `name`.
+    /// Puts everything into `snapshot` under `name`; an entry reads back as an `E`.
+    pub(crate) fn finish_as<E: DeserializeOwned>(self, name: &str, snapshot: &mut Snapshot) {
+        snapshot.put_schema(name, schema_of::<E>());
+        self.finish(name, snapshot);
+    }
+
+    /// The same for entries that nobody wants to see.
     pub(crate) fn finish(self, name: &str, snapshot: &mut Snapshot) {
         for (group, (count, mut bytes)) in self.groups {
             // Entries can be of no size, so bytes alone do not say how many there are.
@@ -58,6 +65,13 @@ pub(crate) fn read_groups<E: DeserializeOwned>(
     context: &OperatorContext,
     mut take: impl FnMut(E),
 ) -> Result<()> {
+    if let Some(stored) = snapshot.schema(name)
+        && let Some(difference) = difference(stored, &schema_of::<E>())
+    {
+        let message = format!("the state `{name}` was stored with another type:\n{difference}");
+        let hint = "restore it with the type it had; to begin without it, give the state another name";
+        return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+    }
     for (group, parts) in snapshot.groups_of(name) {
         if !owns_group(context, group as usize) {
             continue;

@@ -14,6 +14,7 @@ mod list;
 mod map;
 mod nested;
 mod reducing;
+pub(crate) mod schema;
 pub(crate) mod timers;
 mod value;
 mod values;

@@ -144,7 +144,7 @@ where
             }
         }
         written?;
-        writer.finish(name, snapshot);
+        writer.finish_as::<(K, S, V, Timestamp)>(name, snapshot);
         Ok(())
     }
 

@@ -60,7 +60,7 @@ impl<K: Key> Timers<K> {
         for ((at, hash), keys) in &self.timers {
             keys.iter().try_for_each(|key| writer.add(*hash, &(at, key)))?;
         }
-        writer.finish(name, snapshot);
+        writer.finish_as::<(Timestamp, K)>(name, snapshot);
         Ok(())
     }
 

@@ -130,7 +130,7 @@ where
         });
         written?;
         self.check()?;
-        writer.finish(name, snapshot);
+        writer.finish_as::<(K, V)>(name, snapshot);
         Ok(())
     }
 

@@ -208,7 +208,7 @@ impl SteppedJob {
     }
 
     /// Takes the store over and makes everything that a run of the job needs. Returns the epoch that it goes on from.
-    fn launch(&mut self, plan: Plan, graph: Graph) -> Result<u64> {
+    fn launch(&mut self, plan: Plan, mut graph: Graph) -> Result<u64> {
         self.control = Arc::new(Control::new(self.ends_with_checkpoint));
         self.incarnation += 1;
         let writer = Writer {
@@ -218,7 +218,7 @@ impl SteppedJob {
             retained: 3,
             now: self.clock.wall(),
         };
-        let check = |checkpoint: &Checkpoint| restore::check(checkpoint, &plan, false);
+        let check = |checkpoint: &Checkpoint| restore::check(checkpoint, &plan, &mut graph, false);
         let (ledger, restored) = Ledger::adopt(self.store.clone(), &writer, From::NewestStrictly, check)?;
         let epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         let coordinator = Coordinator::new(&plan.job, self.control.clone());
