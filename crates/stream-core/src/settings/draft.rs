@@ -18,7 +18,7 @@ pub(super) struct Draft {
     pub(super) parallelism: u32,
     pub(super) max_parallelism: Option<u32>,
     pub(super) runtime_mode: usize,
-    pub(super) auto_watermark_interval: Duration,
+    pub(super) auto_watermark_interval: Option<Duration>,
     pub(super) checkpoints_enabled: Option<bool>,
     pub(super) interval: Option<Duration>,
     pub(super) mode: usize,

@@ -63,9 +63,10 @@ pub struct JobSettings {
     pub max_parallelism: usize,
     /// `execution.runtime-mode`. Has no effect: every job runs as a stream, and one whose sources are bounded ends.
     pub runtime_mode: RuntimeMode,
-    /// `pipeline.auto-watermark-interval`: how often watermarks are made; 200 ms by default, 0 for never. Not acted
-    /// on yet.
-    pub auto_watermark_interval: Duration,
+    /// `pipeline.auto-watermark-interval`: how often the generators of
+    /// [`WatermarkStrategy`](crate::WatermarkStrategy)s are asked, 0 for never; a strategy's own interval wins. None is
+    /// the default: every 200 ms, and at once when there is nothing more to read.
+    pub auto_watermark_interval: Option<Duration>,
     /// `execution.checkpointing.*`; `None` is off, the default. Not acted on yet.
     pub checkpointing: Option<Checkpointing>,
     /// `restart-strategy.*`. Not acted on yet: a failed job is not restarted.

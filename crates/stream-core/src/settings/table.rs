@@ -71,11 +71,10 @@ pub(super) enum Theme {
     Checkpoints,
     Restart,
     State,
-    Watermarks,
 }
 
 impl Theme {
-    pub(super) const ALL: [Theme; 4] = [Theme::Checkpoints, Theme::Restart, Theme::State, Theme::Watermarks];
+    pub(super) const ALL: [Theme; 3] = [Theme::Checkpoints, Theme::Restart, Theme::State];
 
     /// What holds meanwhile.
     pub(super) fn meanwhile(self) -> &'static str {
@@ -83,7 +82,6 @@ impl Theme {
             Theme::Checkpoints => "no checkpoints are taken, delivery is at least once",
             Theme::Restart => "a failed job is not restarted, let whoever started it do so",
             Theme::State => "state lives in memory, nothing is kept between two runs or written to a directory",
-            Theme::Watermarks => "no watermarks are made",
         }
     }
 }
@@ -229,11 +227,10 @@ pub(super) const ROWS: &[Row] = &[
     .old(&["flink.execution.runtime-mode"]),
     Row::new(
         "pipeline.auto-watermark-interval",
-        duration(|d, v| d.auto_watermark_interval = v),
-        Fate::Planned(Theme::Watermarks),
-        "how often watermarks are made; 0 for never",
+        duration(|d, v| d.auto_watermark_interval = Some(v)),
+        Fate::Acts,
+        "how often watermarks are made, 0 for never (those in records themselves still are); not given, every 200 ms and whenever all input has been read",
     )
-    .default("200 ms")
     .old(&["flink.watermark.interval"]),
     // Checkpoints.
     Row::new(
