@@ -6,7 +6,8 @@ use std::time::Duration;
 use stream_core::testing::{TestDriver, TestInput, TestOutput};
 use stream_core::window::TumblingWindows;
 use stream_core::{
-    Batch, Configuration, DataStream, Operator, Output, Record, Result, SplitActivity, Timestamp, WatermarkStrategy,
+    Batch, Configuration, DataStream, Operator, Output, Record, Result, SplitActivity, StreamingContext, Timestamp,
+    WatermarkStrategy,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -235,6 +236,24 @@ fn a_silent_input_holds_back_unless_it_may_be_idle() {
     }
 }
 
+/// Two inputs of two types, so that one strategy can't be cloned for both.
+#[test]
+fn strategies_that_share_a_table_see_who_holds_back_whom() {
+    let mut driver = TestDriver::new();
+    let (talks, talking) = driver.input::<i64>("talks");
+    let (_silent, silent) = driver.input::<String>("silent");
+    let strategy = bounded(Duration::ZERO);
+    let progress = strategy.progress();
+    let talking = talking.assign_timestamps_and_watermarks(strategy).name("talks").map(|millis| millis.to_string());
+    let other = WatermarkStrategy::for_monotonous_timestamps().with_progress(progress.clone());
+    let silent = silent.assign_timestamps_and_watermarks(other).name("silent");
+    let _output = driver.output(talking.union([silent]));
+    talks.push(1_000);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(progress.splits().len(), 2);
+    assert_eq!(&*progress.holding_back().expect("both are read").split, "silent[0]");
+}
+
 #[test]
 fn a_record_dated_2099_moves_nothing() {
     let mut driver = TestDriver::new();
@@ -300,6 +319,17 @@ fn a_stream_that_is_never_drained_gets_watermarks_by_the_interval() {
     let watermarks = seen.take().into_iter().filter(|event| event.ends_with("ms")).count();
     assert!((3..=12).contains(&watermarks), "{watermarks} watermarks");
     assert_eq!(output.take().len(), 512 * 20);
+}
+
+/// On threads, which have to sleep until something is due.
+#[test]
+fn no_interval_and_no_timeout_is_too_long() {
+    let ctx = StreamingContext::new(Configuration::empty());
+    let strategy = bounded(Duration::MAX).with_interval(Duration::MAX).with_idleness(Duration::MAX);
+    let numbers = ctx.generate(10, |index| i64::try_from(index).expect("small"));
+    let seen = numbers.assign_timestamps_and_watermarks(strategy).collect();
+    ctx.execute("long").expect("ends");
+    assert_eq!(seen.take().len(), 10);
 }
 
 #[test]

@@ -164,7 +164,8 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// A split that is silent without being idle stops the others, too: use it together with
     /// [`with_idleness`](WatermarkStrategy::with_idleness). One that was empty from the beginning stops nobody.
     ///
-    /// Clones of one strategy are aligned to each other: give them to several sources of a job to keep those together.
+    /// Clones of one strategy are aligned to each other: give them to several sources of a job to keep those together, or
+    /// strategies [`with_progress`](WatermarkStrategy::with_progress) of one of them where records differ in type.
     ///
     /// Works at a source that can leave a split unread, such as Kafka's. In the middle of a stream there are no splits,
     /// and an operator never chooses its input: there the plan refuses it.
@@ -218,6 +219,25 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// How far the splits are, to be asked while the job runs.
     pub fn progress(&self) -> WatermarkProgress {
         self.progress.clone()
+    }
+
+    /// Puts the splits into the table of another strategy, which may be for another type of records: splits of several
+    /// sources are then compared with each other. The log names the one among them that holds the others back,
+    /// [`with_alignment`](WatermarkStrategy::with_alignment) keeps all of them together, and
+    /// [`progress`](WatermarkStrategy::progress) of each strategy speaks of all. For sources whose streams meet.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use stream_core::WatermarkStrategy;
+    ///
+    /// let orders = WatermarkStrategy::<u64>::for_bounded_out_of_orderness(Duration::from_secs(5));
+    /// let payments = WatermarkStrategy::<String>::for_monotonous_timestamps().with_progress(orders.progress());
+    /// # let _ = (orders, payments);
+    /// ```
+    pub fn with_progress(mut self, progress: WatermarkProgress) -> WatermarkStrategy<T> {
+        self.progress = progress;
+        self
     }
 
     /// The strategy at work in one subtask of a source, for readers. All subtasks share alignment and

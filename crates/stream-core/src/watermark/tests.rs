@@ -305,6 +305,19 @@ fn readers_of_one_source_are_aligned_to_each_other() {
 }
 
 #[test]
+fn strategies_with_one_table_are_aligned_whatever_their_records() {
+    let fast = bounded(0).with_alignment(Duration::from_millis(100));
+    let slow = WatermarkStrategy::<u64>::for_monotonous_timestamps().with_progress(fast.progress());
+    let mut fast = Reader::new(&fast, 1);
+    let context = SourceContext::new(OperatorContext::new("slow", "slow", 0, 1), Vec::new(), || false);
+    let mut slow = slow.reader(&context);
+    slow.add_split("slow[0]");
+    fast.read(0, &[1_000]);
+    fast.polled();
+    assert_eq!(fast.watermarks.pauses().collect::<Vec<_>>(), [(0, true)]);
+}
+
+#[test]
 fn records_without_any_timestamp_are_refused() {
     let mut reader = Reader::new(&bounded(0), 1);
     let error = reader.watermarks.on_records(0, &mut Batch::from_iter([1, 2]), 0).expect_err("no timestamps");
