@@ -287,6 +287,7 @@ struct Identity {
     parallelism: usize,
     max_parallelism: usize,
     state_backend: StateBackend,
+    watermark_interval: Option<Duration>,
     clock: Arc<dyn Clock>,
 }
 
@@ -300,6 +301,7 @@ impl OperatorContext {
             parallelism,
             max_parallelism: MAX_PARALLELISM,
             state_backend: StateBackend::default(),
+            watermark_interval: None,
             clock: Arc::new(SystemClock::new()),
         }))
     }
@@ -327,6 +329,17 @@ impl OperatorContext {
     #[must_use]
     pub fn with_state_backend(self, backend: StateBackend) -> OperatorContext {
         self.with(|identity| identity.state_backend = backend)
+    }
+
+    /// The same operator in a job with this `pipeline.auto-watermark-interval`; none if nobody chose one.
+    #[must_use]
+    pub fn with_watermark_interval(self, interval: Option<Duration>) -> OperatorContext {
+        self.with(|identity| identity.watermark_interval = interval)
+    }
+
+    /// The job's `pipeline.auto-watermark-interval`, if somebody chose one.
+    pub fn watermark_interval(&self) -> Option<Duration> {
+        self.0.watermark_interval
     }
 
     /// Where the operator keeps its state.

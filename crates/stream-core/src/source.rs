@@ -101,6 +101,11 @@ impl SourceContext {
         self.operator.clock()
     }
 
+    /// The job's `pipeline.auto-watermark-interval`, if somebody chose one.
+    pub fn watermark_interval(&self) -> Option<Duration> {
+        self.operator.watermark_interval()
+    }
+
     /// Wakes subtask `subtask` when its reader has something new.
     pub fn waker(&self, subtask: usize) -> Waker {
         self.wakers[subtask].clone()

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::either::Either;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,7 +12,7 @@ use crate::key::{Key, Keyed, key_group, key_group_subtask};
 use crate::keyed::KeyedStream;
 use crate::nodes::{OperatorNode, SinkNode, SourceNode, StagedSinkNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
-use crate::operators::{Filter, FlatMap, Inspect, Map, TimestampsAndWatermarks, TryMap};
+use crate::operators::{FarFuture, Filter, FlatMap, Inspect, Map, TimestampsAndWatermarks, TryMap};
 use crate::runtime::exchange::{BroadcastWriter, RoutedWriter, TypeOps, erase_link, split, tee};
 use crate::sink::{Sink, StagedSink};
 use crate::sinks::{Collected, ForEach, Print};
@@ -146,6 +147,39 @@ impl<T: Record> DataStream<T> {
             self.graph.lock().errors.push(error.with_hint(hint));
         }
         self.transform("watermarks", move |context| TimestampsAndWatermarks::new(&strategy, context))
+    }
+
+    /// Takes the records that are dated more than `max` ahead of the wall clock out of the stream: the first stream is
+    /// without them, the second has them, such as for a topic of their own. Left in the stream they open windows that
+    /// nothing closes.
+    ///
+    /// *Order*, timestamps and watermarks stay as they are. *Time:* this stands behind a source or
+    /// [`assign_timestamps_and_watermarks`](DataStream::assign_timestamps_and_watermarks), whose
+    /// [`with_max_future`](WatermarkStrategy::with_max_future) keeps such records from moving event time; give both the
+    /// same limit (the strategy's is one day unless it says otherwise). A record without a timestamp is never too far, and
+    /// a clock that was never set judges nothing. The clock is the one of the moment in which the record comes by: what is
+    /// read again after a failure may be too far no more.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use stream_core::Timestamp;
+    /// use stream_core::testing::TestDriver;
+    ///
+    /// const DAY: Duration = Duration::from_secs(24 * 3_600);
+    /// let mut driver = TestDriver::new();
+    /// let (orders, stream) = driver.input("orders");
+    /// let (sound, far) = stream.split_far_future(DAY);
+    /// let (sound, far) = (driver.output(sound), driver.output(far));
+    /// driver.set_wall(Timestamp::from_millis(1_800_000_000_000))?;
+    /// orders.push_at("now", Timestamp::from_millis(1_800_000_000_000));
+    /// orders.push_at("2099", Timestamp::from_millis(4_070_908_800_000));
+    /// driver.finish()?;
+    /// assert_eq!((sound.take(), far.take()), (vec!["now"], vec!["2099"]));
+    /// # Ok::<(), stream_core::Error>(())
+    /// ```
+    pub fn split_far_future(self, max: Duration) -> (DataStream<T>, DataStream<T>) {
+        self.transform("far_future", move |context| FarFuture::new(max, context)).split()
     }
 
     /// Applies an operator of your own; `make` is called once per subtask.

@@ -4,7 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stream_core::testing::{TestDriver, TestInput, TestOutput};
-use stream_core::{Batch, DataStream, Operator, Output, Record, Result, SplitActivity, Timestamp, WatermarkStrategy};
+use stream_core::window::TumblingWindows;
+use stream_core::{
+    Batch, Configuration, DataStream, Operator, Output, Record, Result, SplitActivity, StreamingContext, Timestamp,
+    WatermarkStrategy,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,6 +86,58 @@ fn a_drained_input_brings_the_watermark_and_the_end_brings_the_last() {
     assert_eq!(seen.take(), ["+inf"]);
     let timestamps: Vec<_> = output.take_timed().into_iter().map(|(_, timestamp)| timestamp).collect();
     assert_eq!(timestamps, [3_000, 5_000, 4_000, 4_500].map(|millis| Some(at(millis))));
+}
+
+fn with_interval(interval: &str) -> TestDriver {
+    let configuration = Configuration::builder().set("pipeline.auto-watermark-interval", interval).build();
+    TestDriver::with(configuration.expect("one good setting"))
+}
+
+#[test]
+fn the_jobs_interval_is_kept_by_a_stream_that_is_drained() {
+    let mut driver = with_interval("10 s");
+    let (input, _output, seen) = job(&mut driver, bounded(SECOND));
+    for second in 1..=25 {
+        input.push(second * 1_000);
+        driver.run_until_idle().expect("runs");
+        driver.advance(SECOND).expect("runs");
+    }
+    let watermarks: Vec<_> = seen.take().into_iter().filter(|event| event.ends_with("ms")).collect();
+    assert_eq!(watermarks, ["-1ms", "8999ms", "18999ms"]);
+    driver.finish().expect("ends");
+    assert_eq!(seen.take(), ["+inf"]);
+}
+
+#[test]
+fn with_an_interval_of_zero_bounded_strategies_are_silent_and_punctuations_come() {
+    let mut driver = with_interval("0");
+    let (input, _output, seen) = job(&mut driver, bounded(SECOND));
+    input.push_all([5_000, 9_000]);
+    driver.advance(60 * SECOND).expect("runs");
+    driver.finish().expect("ends");
+    assert_eq!(seen.take(), ["2 records", "+inf"]);
+
+    let mut driver = with_interval("0");
+    let marks = WatermarkStrategy::punctuated(|millis: &i64, t| (millis % 10 == 0).then_some(t));
+    let (input, _output, seen) = job(&mut driver, timed(marks));
+    input.push_all([3, 10, 12]);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(seen.take(), ["3 records", "10ms"]);
+}
+
+/// The interval is the job's, also after it was rescaled.
+#[test]
+fn a_job_that_goes_on_elsewhere_keeps_its_interval() {
+    let mut driver = with_interval("0");
+    let seen = Seen::default();
+    let (input, stream) = driver.durable_input("input");
+    let _output = driver.output(observed(stream.assign_timestamps_and_watermarks(bounded(SECOND)), &seen));
+    input.push(5_000);
+    driver.advance(SECOND).expect("runs");
+    driver.crash_and_rescale(2).expect("a checkpoint was made");
+    input.push(9_000);
+    driver.advance(SECOND).expect("runs");
+    assert!(seen.take().iter().all(|event| event.ends_with("records")));
 }
 
 #[test]
@@ -180,6 +236,24 @@ fn a_silent_input_holds_back_unless_it_may_be_idle() {
     }
 }
 
+/// Two inputs of two types, so that one strategy can't be cloned for both.
+#[test]
+fn strategies_that_share_a_table_see_who_holds_back_whom() {
+    let mut driver = TestDriver::new();
+    let (talks, talking) = driver.input::<i64>("talks");
+    let (_silent, silent) = driver.input::<String>("silent");
+    let strategy = bounded(Duration::ZERO);
+    let progress = strategy.progress();
+    let talking = talking.assign_timestamps_and_watermarks(strategy).name("talks").map(|millis| millis.to_string());
+    let other = WatermarkStrategy::for_monotonous_timestamps().with_progress(progress.clone());
+    let silent = silent.assign_timestamps_and_watermarks(other).name("silent");
+    let _output = driver.output(talking.union([silent]));
+    talks.push(1_000);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(progress.splits().len(), 2);
+    assert_eq!(&*progress.holding_back().expect("both are read").split, "silent[0]");
+}
+
 #[test]
 fn a_record_dated_2099_moves_nothing() {
     let mut driver = TestDriver::new();
@@ -194,6 +268,31 @@ fn a_record_dated_2099_moves_nothing() {
     assert_eq!(progress.far_future_records(), 1);
     // It is still there, with its date.
     assert_eq!(output.take_timed()[1], (far, Some(at(far))));
+}
+
+#[test]
+fn records_dated_too_far_ahead_are_handed_out() {
+    let mut driver = TestDriver::new();
+    let (strategy, seen) = (bounded(SECOND).with_max_future(60 * SECOND), Seen::default());
+    let progress = strategy.progress();
+    let (input, stream) = driver.input("input");
+    let (sound, far) = stream.assign_timestamps_and_watermarks(strategy).split_far_future(60 * SECOND);
+    let counts = sound.clone().key_by(|_| 0).window(TumblingWindows::of(60 * SECOND)).count();
+    let (counts, far) = (driver.output(counts), driver.output(observed(far, &seen)));
+    let minute = 30_000_000 * 60_000;
+    driver.set_wall(at(minute)).expect("runs");
+    input.push_all([minute, minute + 60_001, minute + 60_000, 4_070_908_800_000]);
+    driver.run_until_idle().expect("runs");
+    assert_eq!(progress.far_future_records(), 2);
+    assert_eq!(far.take_timed(), [minute + 60_001, 4_070_908_800_000].map(|millis| (millis, Some(at(millis)))));
+    assert_eq!(seen.take(), ["2 records".to_owned(), format!("{}ms", minute + 59_000 - 1)]);
+    input.push(minute + 50_000);
+    // It is still in time: what was far ahead has closed nothing.
+    driver.advance(2 * SECOND).expect("runs");
+    input.push(minute + 61_001);
+    driver.finish().expect("ends");
+    assert_eq!(counts.take().iter().map(|result| result.value).collect::<Vec<_>>(), [2, 2]);
+    assert_eq!(far.take(), Vec::<i64>::new());
 }
 
 #[test]
@@ -220,6 +319,17 @@ fn a_stream_that_is_never_drained_gets_watermarks_by_the_interval() {
     let watermarks = seen.take().into_iter().filter(|event| event.ends_with("ms")).count();
     assert!((3..=12).contains(&watermarks), "{watermarks} watermarks");
     assert_eq!(output.take().len(), 512 * 20);
+}
+
+/// On threads, which have to sleep until something is due.
+#[test]
+fn no_interval_and_no_timeout_is_too_long() {
+    let ctx = StreamingContext::new(Configuration::empty());
+    let strategy = bounded(Duration::MAX).with_interval(Duration::MAX).with_idleness(Duration::MAX);
+    let numbers = ctx.generate(10, |index| i64::try_from(index).expect("small"));
+    let seen = numbers.assign_timestamps_and_watermarks(strategy).collect();
+    ctx.execute("long").expect("ends");
+    assert_eq!(seen.take().len(), 10);
 }
 
 #[test]

@@ -261,12 +261,40 @@ fn one_record_dated_2099_moves_nothing() {
     let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_secs(1))
         .with_timestamp_assigner(|text: &String, _| Timestamp::from_millis(text.parse().expect("a number")));
     let progress = strategy.progress();
-    observer.watch(source(&ctx).watermarks(strategy).values());
+    let (orders, dated_ahead) =
+        source(&ctx).watermarks(strategy).values().split_far_future(Duration::from_secs(24 * 3_600));
+    observer.watch(orders);
+    let dated_ahead = dated_ahead.collect();
     let job = ctx.start("far-future").expect("a good plan");
     let expected = start + MINUTE - SECOND - 1;
     wait_until("the others move it", LIMIT, || job.is_finished() || observer.watermark() == Some(expected));
-    assert_eq!((progress.far_future_records(), observer.told().records), (1, 3));
+    assert_eq!((progress.far_future_records(), observer.told().records), (1, 2));
+    assert_eq!(dated_ahead.take(), [far.to_string()]);
     stop(&job);
+}
+
+#[test]
+fn the_interval_of_the_configuration_is_kept_by_the_source() {
+    let kafka = KafkaFixture::new("interval");
+    let topic = kafka.topic("orders", 1);
+    let start = an_hour_ago();
+    write(&kafka, &topic, &[(0, start), (0, start + MINUTE)]);
+    let servers = kafka.bootstrap();
+    for (interval, expected) in [("0", None), ("50 ms", Some(start + MINUTE - 1))] {
+        let ctx = context(&format!(
+            "kafka.source:\n  bootstrap.servers: {servers}\n  topic: {topic}\n\
+             pipeline.auto-watermark-interval: {interval}\n"
+        ));
+        let observer = Observer::default();
+        observer.watch(source(&ctx).watermarks(bounded(0)).stream());
+        let job = ctx.start("interval").expect("a good plan");
+        wait_until("all is read", LIMIT, || {
+            job.is_finished()
+                || observer.told().records == 2 && (expected.is_none() || observer.watermark() == expected)
+        });
+        assert_eq!(observer.watermark(), expected, "at interval {interval}");
+        stop(&job);
+    }
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub(crate) struct TimestampsAndWatermarks<T> {
 
 impl<T: 'static> TimestampsAndWatermarks<T> {
     pub(crate) fn new(strategy: &WatermarkStrategy<T>, context: &OperatorContext) -> TimestampsAndWatermarks<T> {
-        let mut watermarks = SplitWatermarks::new(strategy, context.name(), context.clock());
+        let interval = context.watermark_interval();
+        let mut watermarks = SplitWatermarks::new(strategy, context.name(), interval, context.clock());
         watermarks.add_split(format!("{}[{}]", context.name(), context.subtask()));
         // A job that begins with silence is told of no drained input.
         watermarks.at_end(INPUT);

@@ -9,6 +9,8 @@
 
 mod explain;
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Graph, Logic, NodeId, Partitioning};
 use crate::settings::JobSettings;
@@ -26,6 +28,7 @@ pub struct Plan {
     /// How many key groups there are: the most subtasks that a keyed operator can have.
     pub(crate) max_parallelism: usize,
     pub(crate) state_backend: StateBackend,
+    pub(crate) watermark_interval: Option<Duration>,
     /// How many bytes of records each exchange channel holds before its sender waits.
     pub(crate) exchange_bytes: usize,
 }
@@ -115,8 +118,16 @@ impl Plan {
             return Err(error);
         }
         let chains = plan_chains(&mut nodes, &edges);
-        let (job, max_parallelism, state_backend) = (job.to_owned(), settings.max_parallelism, settings.state.backend);
-        Ok(Plan { job, nodes, chains, edges, max_parallelism, state_backend, exchange_bytes })
+        Ok(Plan {
+            job: job.to_owned(),
+            nodes,
+            chains,
+            edges,
+            max_parallelism: settings.max_parallelism,
+            state_backend: settings.state.backend,
+            watermark_interval: settings.auto_watermark_interval,
+            exchange_bytes,
+        })
     }
 
     /// The plan of the same job with another default parallelism.
@@ -125,6 +136,7 @@ impl Plan {
         let (max_parallelism, state_backend) = (self.max_parallelism, self.state_backend);
         let mut settings = JobSettings { parallelism, max_parallelism, ..JobSettings::default() };
         settings.state.backend = state_backend;
+        settings.auto_watermark_interval = self.watermark_interval;
         Plan::new(&self.job, graph, &settings, self.exchange_bytes)
     }
 

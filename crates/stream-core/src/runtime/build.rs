@@ -171,7 +171,8 @@ impl Build {
             operator: OperatorContext::new(&*planned.name, &*planned.uid, subtask, planned.parallelism)
                 .with_clock(self.clock.clone())
                 .with_max_parallelism(self.plan.max_parallelism)
-                .with_state_backend(self.plan.state_backend),
+                .with_state_backend(self.plan.state_backend)
+                .with_watermark_interval(self.plan.watermark_interval),
             waker: self.slots[subtask].waker.clone(),
             reporter: self.reporter.clone(),
             control: self.control.clone(),

@@ -18,7 +18,7 @@ pub(super) struct Draft {
     pub(super) parallelism: u32,
     pub(super) max_parallelism: Option<u32>,
     pub(super) runtime_mode: usize,
-    pub(super) auto_watermark_interval: Duration,
+    pub(super) auto_watermark_interval: Option<Duration>,
     pub(super) checkpoints_enabled: Option<bool>,
     pub(super) interval: Option<Duration>,
     pub(super) mode: usize,
@@ -53,22 +53,12 @@ const INTERVAL: &str = "execution.checkpointing.interval";
 const SWITCH: &str = "flink.checkpoints.enable";
 const RESTART: &str = "restart-strategy.type";
 
-/// Makes settings of what was taken in; what does not go together becomes problems, what is not built yet warnings.
+/// Makes settings of what was taken in; what does not go together becomes problems.
 pub(super) fn settle(intake: &mut Intake) -> JobSettings {
     let draft = filled(intake);
     let checkpointing = checkpointing(&draft, intake);
     let restart = restart(&draft, checkpointing.is_some(), intake);
     compare_parallelism(&draft, intake);
-    for theme in [Theme::Watermarks] {
-        let holds_anyway = match theme {
-            Theme::Checkpoints => checkpointing.is_none(),
-            Theme::Restart => restart == RestartStrategy::None,
-            _ => false,
-        };
-        if !holds_anyway {
-            intake.warn_of_theme(theme);
-        }
-    }
     let files = draft.checkpoints_dir.is_some();
     let storage = draft.storage.map_or(files, |storage| storage == 1);
     JobSettings {
@@ -99,7 +89,7 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
 fn filled(intake: &Intake) -> Draft {
     let mut draft = Draft::default();
     for row in ROWS {
-        let old = matches!(row.fate, Fate::Planned(theme) if intake.is_old(theme));
+        let old = matches!(row.fate, Fate::Within(theme) if intake.is_old(theme));
         let default = if old && !row.old_default.is_empty() { row.old_default } else { row.default };
         let given = intake.given(row.key).map(|given| given.value.clone());
         if let Some(value) = given.or_else(|| row.rule.parse(default).ok().filter(|_| !default.is_empty())) {
@@ -142,9 +132,9 @@ fn checkpointing(draft: &Draft, intake: &mut Intake) -> Option<Checkpointing> {
         max_concurrent: draft.max_concurrent,
         unaligned: draft.unaligned,
         retention: match draft.retention {
+            0 => CheckpointRetention::None,
             1 => CheckpointRetention::DeleteOnCancellation,
-            2 => CheckpointRetention::RetainOnCancellation,
-            _ => CheckpointRetention::None,
+            _ => CheckpointRetention::RetainOnCancellation,
         },
         tolerable_failures: draft.tolerable_failures,
     })

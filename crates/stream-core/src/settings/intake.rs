@@ -112,26 +112,17 @@ impl Intake {
     }
 
     fn of_theme(&self, theme: Theme) -> impl Iterator<Item = &Given> {
-        self.given.iter().filter(move |given| matches!(given.row.fate, Fate::Planned(t) if t == theme))
-    }
-
-    /// Says that what these keys ask for is not built yet: once, for all of them.
-    pub(super) fn warn_of_theme(&mut self, theme: Theme) {
-        self.warn_of_keys(theme, &format!("not acted on yet; {}", theme.meanwhile()));
+        self.given.iter().filter(move |given| matches!(given.row.fate, Fate::Within(t) if t == theme))
     }
 
     /// Says that keys have no effect because the one that switches them on is missing.
     pub(super) fn warn_of_idle(&mut self, theme: Theme, switch: &str) {
-        self.warn_of_keys(theme, &format!("no effect without `{switch}`"));
-    }
-
-    fn warn_of_keys(&mut self, theme: Theme, told: &str) {
         let loud = self.of_theme(theme).filter(|given| !given.row.is_silent(&given.value));
         let mut places: Vec<(&Origin, &str)> = loud.map(|given| (&given.origin, given.key.as_str())).collect();
         places.sort();
         if let Some((first, _)) = places.first() {
             let keys: Vec<String> = places.iter().map(|(origin, key)| format!("`{key}` ({origin})")).collect();
-            let warning = ((*first).clone(), format!("{}: {told}", keys.join(", ")));
+            let warning = ((*first).clone(), format!("{}: no effect without `{switch}`", keys.join(", ")));
             self.warnings.push(warning);
         }
     }

@@ -63,14 +63,15 @@ pub struct JobSettings {
     pub max_parallelism: usize,
     /// `execution.runtime-mode`. Has no effect: every job runs as a stream, and one whose sources are bounded ends.
     pub runtime_mode: RuntimeMode,
-    /// `pipeline.auto-watermark-interval`: how often watermarks are made; 200 ms by default, 0 for never. Not acted
-    /// on yet.
-    pub auto_watermark_interval: Duration,
-    /// `execution.checkpointing.*`; `None` is off, the default. Not acted on yet.
+    /// `pipeline.auto-watermark-interval`: how often the generators of
+    /// [`WatermarkStrategy`](crate::WatermarkStrategy)s are asked, 0 for never; a strategy's own interval wins. None is
+    /// the default: every 200 ms, and at once when there is nothing more to read.
+    pub auto_watermark_interval: Option<Duration>,
+    /// `execution.checkpointing.*`; `None` is off, the default.
     pub checkpointing: Option<Checkpointing>,
-    /// `restart-strategy.*`. Not acted on yet: a failed job is not restarted.
+    /// `restart-strategy.*`.
     pub restart: RestartStrategy,
-    /// `state.*` and the directories of checkpoints. Not acted on yet.
+    /// `state.*` and the directories of checkpoints.
     pub state: StateSettings,
 }
 
@@ -98,11 +99,11 @@ pub struct Checkpointing {
     pub timeout: Duration,
     /// `execution.checkpointing.min-pause`: from the end of one to the start of the next, at least; 0 by default.
     pub min_pause: Duration,
-    /// `execution.checkpointing.max-concurrent-checkpoints`: how many may be under way; 1 by default.
+    /// `execution.checkpointing.max-concurrent-checkpoints`: what was asked for. One is under way at a time.
     pub max_concurrent: u32,
     /// `execution.checkpointing.unaligned.enabled`: what was asked for. Barriers are always aligned here.
     pub unaligned: bool,
-    /// `execution.checkpointing.externalized-checkpoint-retention`; none by default.
+    /// `execution.checkpointing.externalized-checkpoint-retention`: what was asked for. Checkpoints are always kept.
     pub retention: CheckpointRetention,
     /// `execution.checkpointing.tolerable-failed-checkpoints`: so many in a row don't fail the job; 0 by default.
     pub tolerable_failures: u32,
@@ -122,11 +123,11 @@ pub enum CheckpointMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckpointRetention {
     /// Checkpoints serve the running job only.
-    #[default]
     None,
     /// It is kept when the job fails, and deleted when it is cancelled.
     DeleteOnCancellation,
     /// It is kept.
+    #[default]
     RetainOnCancellation,
 }
 

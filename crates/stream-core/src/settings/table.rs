@@ -59,33 +59,17 @@ impl Place {
 pub(super) enum Fate {
     /// It does what it says.
     Acts,
-    /// It is read and checked; what it asks for is not built yet.
-    Planned(Theme),
+    /// It does what it says if the theme is switched on.
+    Within(Theme),
     /// It has no effect, because of this.
     NoEffect(&'static str),
 }
 
-/// What is not built yet; one warning for all keys of a theme.
+/// What one key switches on and others say more about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Theme {
     Checkpoints,
     Restart,
-    State,
-    Watermarks,
-}
-
-impl Theme {
-    pub(super) const ALL: [Theme; 4] = [Theme::Checkpoints, Theme::Restart, Theme::State, Theme::Watermarks];
-
-    /// What holds meanwhile.
-    pub(super) fn meanwhile(self) -> &'static str {
-        match self {
-            Theme::Checkpoints => "no checkpoints are taken, delivery is at least once",
-            Theme::Restart => "a failed job is not restarted, let whoever started it do so",
-            Theme::State => "state lives in memory, nothing is kept between two runs or written to a directory",
-            Theme::Watermarks => "no watermarks are made",
-        }
-    }
 }
 
 impl Row {
@@ -159,8 +143,7 @@ impl Row {
         let key = spellings.remove(0);
         spellings.retain(|other| *other != key);
         let (state, meaning) = match self.fate {
-            Fate::Acts => (KeyState::ActedOn, self.meaning.to_owned()),
-            Fate::Planned(_) => (KeyState::NotYet, self.meaning.to_owned()),
+            Fate::Acts | Fate::Within(_) => (KeyState::ActedOn, self.meaning.to_owned()),
             Fate::NoEffect(why) if self.meaning.is_empty() => (KeyState::NoEffect, why.to_owned()),
             Fate::NoEffect(why) => (KeyState::NoEffect, format!("{}; {why}", self.meaning)),
         };
@@ -189,9 +172,8 @@ const fn duration(put: fn(&mut Draft, Duration)) -> Rule {
     Rule::Duration { least: Duration::ZERO, put }
 }
 
-const CHECKPOINTS: Fate = Fate::Planned(Theme::Checkpoints);
-const RESTART: Fate = Fate::Planned(Theme::Restart);
-const STATE: Fate = Fate::Planned(Theme::State);
+const CHECKPOINTS: Fate = Fate::Within(Theme::Checkpoints);
+const RESTART: Fate = Fate::Within(Theme::Restart);
 
 const NO_CLUSTER: &str = "there is no cluster: the job is one process";
 const MEMORY: &str = "there is no cluster: set a limit for the process, for instance by systemd or a container";
@@ -229,11 +211,10 @@ pub(super) const ROWS: &[Row] = &[
     .old(&["flink.execution.runtime-mode"]),
     Row::new(
         "pipeline.auto-watermark-interval",
-        duration(|d, v| d.auto_watermark_interval = v),
-        Fate::Planned(Theme::Watermarks),
-        "how often watermarks are made; 0 for never",
+        duration(|d, v| d.auto_watermark_interval = Some(v)),
+        Fate::Acts,
+        "how often watermarks are made, 0 for never (those in records themselves still are); not given, every 200 ms and whenever all input has been read",
     )
-    .default("200 ms")
     .old(&["flink.watermark.interval"]),
     // Checkpoints.
     Row::new(
@@ -280,10 +261,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.max-concurrent-checkpoints",
         whole(1, INT, |d, v| d.max_concurrent = v),
-        CHECKPOINTS,
+        Fate::NoEffect("one checkpoint is under way at a time"),
         "how many checkpoints may be under way",
     )
     .default("1")
+    .silent(&["1"])
     .old(&["flink.checkpoints.maxConcurrent"]),
     Row::new(
         "execution.checkpointing.unaligned.enabled",
@@ -301,11 +283,11 @@ pub(super) const ROWS: &[Row] = &[
             words: &[&["NO_EXTERNALIZED_CHECKPOINTS"], &["DELETE_ON_CANCELLATION"], &["RETAIN_ON_CANCELLATION"]],
             put: |d, v| d.retention = v,
         },
-        CHECKPOINTS,
+        Fate::NoEffect("checkpoints are always kept: the next run goes on from the newest"),
         "what becomes of the last checkpoint when the job is cancelled",
     )
-    .default("NO_EXTERNALIZED_CHECKPOINTS")
-    .old_default("RETAIN_ON_CANCELLATION")
+    .default("RETAIN_ON_CANCELLATION")
+    .silent(&["RETAIN_ON_CANCELLATION"])
     .old(&["flink.checkpoints.cleanup"]),
     Row::new(
         "execution.checkpointing.tolerable-failed-checkpoints",
@@ -420,7 +402,7 @@ pub(super) const ROWS: &[Row] = &[
             words: &[&["hashmap", "memory", "jobmanager", "filesystem"], &["rocksdb", "disk"], &["bytes"]],
             put: |d, v| d.backend = v,
         },
-        STATE,
+        Fate::NoEffect("state on disk is not built yet, so it lives in memory"),
         "where a running job keeps its state: as objects in memory, on disk (not yet), or as bytes in memory",
     )
     .default("hashmap")
@@ -430,16 +412,17 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.incremental",
         Rule::Flag(|d, v| d.incremental = v),
-        STATE,
+        Fate::NoEffect("every checkpoint holds the whole state"),
         "whether a checkpoint holds only what has changed",
     )
     .default("false")
+    .silent(&["false"])
     .also(&["state.backend.incremental"])
     .old(&["flink.state.backend.incremental"]),
     Row::new(
         "execution.checkpointing.storage",
         Rule::Word { words: &[&["jobmanager", "memory"], &["filesystem", "files"]], put: |d, v| d.storage = Some(v) },
-        STATE,
+        Fate::Acts,
         "where checkpoints go; not given, to files if there is a directory",
     )
     .also(&["state.checkpoint-storage"])
@@ -447,7 +430,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.dir",
         Rule::Text(|d, v| d.checkpoints_dir = Some(v)),
-        STATE,
+        Fate::Acts,
         "directory or address of checkpoints",
     )
     .also(&["state.checkpoints.dir"])
@@ -455,7 +438,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.savepoint-dir",
         Rule::Text(|d, v| d.savepoints_dir = Some(v)),
-        STATE,
+        Fate::NoEffect("there are no savepoints yet"),
         "directory or address of savepoints",
     )
     .also(&["state.savepoints.dir"])
@@ -463,7 +446,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.num-retained",
         whole(1, INT, |d, v| d.retained = v),
-        STATE,
+        Fate::Acts,
         "how many checkpoints are kept",
     )
     .default("3")
@@ -471,7 +454,7 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.state-recovery.ignore-unclaimed-state",
         Rule::Flag(|d, v| d.allow_non_restored = v),
-        STATE,
+        Fate::Acts,
         "whether state in a checkpoint that no operator claims is dropped, instead of refusing to start",
     )
     .default("false")

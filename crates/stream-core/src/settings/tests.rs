@@ -145,7 +145,7 @@ fn nothing_said_is_flinks_defaults() {
         parallelism: 1,
         max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
-        auto_watermark_interval: Duration::from_millis(200),
+        auto_watermark_interval: None,
         checkpointing: None,
         restart: RestartStrategy::None,
         state: StateSettings {
@@ -169,7 +169,7 @@ fn old_and_new_spellings_give_equal_settings() {
         parallelism: 2,
         max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
-        auto_watermark_interval: Duration::from_secs(10),
+        auto_watermark_interval: Some(Duration::from_secs(10)),
         checkpointing: Some(Checkpointing {
             interval: Duration::from_secs(30),
             mode: CheckpointMode::ExactlyOnce,

@@ -105,7 +105,7 @@ fn oracle(events: &[Event]) -> Results {
         let mut open: Option<(i64, i64, u64)> = None;
         for event in &events {
             open = Some(match open {
-                // Sessions that only touch stay two: `TimeWindow::overlaps` says why.
+                // Sessions that only touch stay two: `TimeWindow::joins` says why.
                 Some((start, end, sum)) if event.at < end => (start, end.max(event.at + GAP), sum + event.value),
                 closed => {
                     sessions.extend(closed.map(|(start, end, sum)| (key, start, end, sum)));
@@ -158,7 +158,7 @@ fn run(seed: u64) -> crate::Result<Run> {
         }
         input.end();
         let bound = Duration::from_millis(DISORDER as u64);
-        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(bound).with_interval(Duration::ZERO);
+        let strategy = WatermarkStrategy::for_bounded_out_of_orderness(bound).with_interval(Duration::from_millis(1));
         streams.push(stream.assign_timestamps_and_watermarks(strategy));
     }
     let events = streams.remove(0).union(streams);

@@ -52,7 +52,8 @@ pub trait WatermarkGenerator<T>: Send {
         reached
     }
 
-    /// How far event time is now: asked once per interval, and when the input is drained.
+    /// How far event time is now: asked once per interval, and, unless the interval was chosen, when the input is drained
+    /// ([`WatermarkStrategy::with_interval`](crate::WatermarkStrategy::with_interval)).
     fn on_periodic(&mut self, _now: Now) -> Option<Timestamp> {
         None
     }

@@ -3,10 +3,11 @@
 //! A *watermark* says that no record at or before it follows, except late ones. [`WatermarkStrategy`] is what the user
 //! says; the same strategy works at a source, with one generator per split, and in the middle of a stream.
 //!
-//! Reading order: this file, [`generator`] (timestamps to watermarks), [`splits`] (the minimum over splits, idleness,
-//! when to send), [`progress`] (who holds event time back).
+//! Reading order: this file, [`generator`] (timestamps to watermarks), [`pace`] (how often they are asked), [`splits`]
+//! (the minimum over splits, idleness, when to send), [`progress`] (who holds event time back).
 
 mod generator;
+mod pace;
 mod progress;
 mod splits;
 #[cfg(test)]
@@ -23,12 +24,6 @@ pub use progress::{SplitActivity, SplitProgress, WatermarkProgress};
 pub use splits::SplitWatermarks;
 
 use generator::{Assign, BuiltIn, FarFutureHook, Made, MakeGenerator, Punctuated};
-
-/// How often watermarks are sent at most: Flink's `pipeline.auto-watermark-interval`.
-const INTERVAL: Duration = Duration::from_millis(200);
-
-/// How often watermarks are sent at the very most: each one goes through the whole job.
-const INTERVAL_MIN: Duration = Duration::from_millis(1);
 
 /// How far ahead of the clock a record may be dated and still move event time. A wrong time zone is at most 26 hours
 /// off, mostly less than a day; milliseconds taken for seconds are off by centuries.
@@ -47,8 +42,9 @@ const CLOCK_IS_SET: Timestamp = Timestamp::from_millis(1_500_000_000_000);
 /// may be any time apart, and no record is late by the watermark of another split alone. *In the middle of a stream*
 /// there is one generator per subtask, which sees records of all splits mixed.
 ///
-/// Watermarks are sent at most once per interval (200 ms) and whenever the input is drained, so a quiet stream does not
-/// wait. They follow the batch that brought them.
+/// Watermarks are sent once per `pipeline.auto-watermark-interval`. Where nobody sets it (nor
+/// [`with_interval`](WatermarkStrategy::with_interval)) that is every 200 ms, and whenever the input is drained, so that a
+/// quiet stream does not wait. They follow the batch that brought them.
 ///
 /// # Example
 /// ```
@@ -71,7 +67,8 @@ pub struct WatermarkStrategy<T> {
     on_far_future: Option<Box<dyn FarFutureHook<T>>>,
     /// Whether the generator has something to say although no record comes.
     periodic: bool,
-    interval: Duration,
+    /// None for the job's.
+    interval: Option<Duration>,
     idleness: Option<Duration>,
     /// The drift, in milliseconds.
     alignment: Option<i64>,
@@ -86,7 +83,7 @@ impl<T: 'static> WatermarkStrategy<T> {
             assigner: None,
             on_far_future: None,
             periodic,
-            interval: INTERVAL,
+            interval: None,
             idleness: None,
             alignment: None,
             max_future: Some(MAX_FUTURE),
@@ -167,7 +164,8 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// A split that is silent without being idle stops the others, too: use it together with
     /// [`with_idleness`](WatermarkStrategy::with_idleness). One that was empty from the beginning stops nobody.
     ///
-    /// Clones of one strategy are aligned to each other: give them to several sources of a job to keep those together.
+    /// Clones of one strategy are aligned to each other: give them to several sources of a job to keep those together, or
+    /// strategies [`with_progress`](WatermarkStrategy::with_progress) of one of them where records differ in type.
     ///
     /// Works at a source that can leave a split unread, such as Kafka's. In the middle of a stream there are no splits,
     /// and an operator never chooses its input: there the plan refuses it.
@@ -181,7 +179,8 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// One record dated 2099 would otherwise close every window and make everything after it late. Such a record keeps
     /// its timestamp and stays in the stream, but its split's watermark does not see it. It is counted
     /// ([`WatermarkProgress::far_future_records`]), logged at most every ten seconds, and shown to
-    /// [`on_far_future`](WatermarkStrategy::on_far_future). A clock that shows a time before July 2017 was never set and
+    /// [`on_far_future`](WatermarkStrategy::on_far_future);
+    /// [`split_far_future`](crate::DataStream::split_far_future) takes it out of the stream. A clock that shows a time before July 2017 was never set and
     /// judges nothing.
     pub fn with_max_future(mut self, max: Duration) -> WatermarkStrategy<T> {
         self.max_future = Some(max);
@@ -203,9 +202,17 @@ impl<T: 'static> WatermarkStrategy<T> {
         self
     }
 
-    /// How often watermarks are sent at most; 200 ms by default, at least 1 ms. Each one goes through the whole job.
+    /// How often generators are asked for watermarks, in place of the job's `pipeline.auto-watermark-interval`; at least
+    /// 1 ms. Each watermark goes through the whole job.
+    ///
+    /// Zero is never, as in Flink: then bounded and monotonous strategies send no watermark before the end of a bounded
+    /// stream; those that generators find in records ([`punctuated`](WatermarkStrategy::punctuated)) are sent as before,
+    /// and idleness works as before.
+    ///
+    /// If neither is set, generators are asked every 200 ms and whenever the input is drained. An interval that is set
+    /// holds for a drained input, too: it says how much watermarks may cost.
     pub fn with_interval(mut self, interval: Duration) -> WatermarkStrategy<T> {
-        self.interval = interval.max(INTERVAL_MIN);
+        self.interval = Some(interval);
         self
     }
 
@@ -214,10 +221,29 @@ impl<T: 'static> WatermarkStrategy<T> {
         self.progress.clone()
     }
 
+    /// Puts the splits into the table of another strategy, which may be for another type of records: splits of several
+    /// sources are then compared with each other. The log names the one among them that holds the others back,
+    /// [`with_alignment`](WatermarkStrategy::with_alignment) keeps all of them together, and
+    /// [`progress`](WatermarkStrategy::progress) of each strategy speaks of all. For sources whose streams meet.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    /// use stream_core::WatermarkStrategy;
+    ///
+    /// let orders = WatermarkStrategy::<u64>::for_bounded_out_of_orderness(Duration::from_secs(5));
+    /// let payments = WatermarkStrategy::<String>::for_monotonous_timestamps().with_progress(orders.progress());
+    /// # let _ = (orders, payments);
+    /// ```
+    pub fn with_progress(mut self, progress: WatermarkProgress) -> WatermarkStrategy<T> {
+        self.progress = progress;
+        self
+    }
+
     /// The strategy at work in one subtask of a source, for readers. All subtasks share alignment and
     /// [`progress`](WatermarkStrategy::progress).
     pub fn reader(&self, context: &SourceContext) -> SplitWatermarks<T> {
-        SplitWatermarks::new(self, context.name(), context.clock())
+        SplitWatermarks::new(self, context.name(), context.watermark_interval(), context.clock())
     }
 
     pub(crate) fn is_aligned(&self) -> bool {
@@ -226,12 +252,18 @@ impl<T: 'static> WatermarkStrategy<T> {
 
     /// The greatest timestamp that moves event time.
     fn latest(&self, now: Now) -> Timestamp {
-        match self.max_future {
-            Some(max) if now.wall >= CLOCK_IS_SET => {
-                Timestamp::from_millis(now.wall.as_millis().saturating_add(millis(max)))
-            }
-            _ => Timestamp::MAX,
+        latest_by_clock(self.max_future, now)
+    }
+}
+
+/// The greatest timestamp that is at most `max` ahead of the wall clock. Without a limit, or with a clock that was never
+/// set, that is any.
+pub(crate) fn latest_by_clock(max: Option<Duration>, now: Now) -> Timestamp {
+    match max {
+        Some(max) if now.wall >= CLOCK_IS_SET => {
+            Timestamp::from_millis(now.wall.as_millis().saturating_add(millis(max)))
         }
+        _ => Timestamp::MAX,
     }
 }
 

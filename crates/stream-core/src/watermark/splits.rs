@@ -1,9 +1,9 @@
 //! The watermarks of the splits of one reader, and their minimum.
 //!
 //! 1. [`on_records`](SplitWatermarks::on_records) sets timestamps and shows them to the split's generator.
-//! 2. [`advance`](SplitWatermarks::advance) is asked after every poll. Once per interval, when the input is drained or
-//!    when a split has woken the reader from idleness, it asks every generator, finds out who is idle, writes the shared
-//!    table, pauses who is too far ahead, and says what is news about the whole.
+//! 2. [`advance`](SplitWatermarks::advance) is asked after every poll. At its [pace](crate::watermark::pace) or when a
+//!    split has woken the reader from idleness, it asks every generator, finds out who is idle, writes the shared table,
+//!    pauses who is too far ahead, and says what is news about the whole.
 //!
 //! Time comes in from outside. Nothing here is done per record but two loops: the user's assigner, and the maximum.
 
@@ -17,6 +17,7 @@ use crate::source::Progress;
 use crate::time::Timestamp;
 use crate::watermark::WatermarkStrategy;
 use crate::watermark::generator::{Assign, FarFutureHook, Generator, read_timestamp};
+use crate::watermark::pace::Pace;
 use crate::watermark::progress::{Row, STALL, SplitActivity, Stall};
 
 /// The greatest watermark of a generator: the end of the stream is announced by the engine.
@@ -54,6 +55,7 @@ pub struct SplitWatermarks<T> {
     strategy: WatermarkStrategy<T>,
     assigner: Option<Box<dyn Assign<T>>>,
     on_far_future: Option<Box<dyn FarFutureHook<T>>>,
+    pace: Pace,
     clock: Arc<dyn Clock>,
     /// Of the source or operator, for the log.
     name: String,
@@ -112,9 +114,16 @@ struct FarFuture {
 }
 
 impl<T: 'static> SplitWatermarks<T> {
-    pub(crate) fn new(strategy: &WatermarkStrategy<T>, name: &str, clock: Arc<dyn Clock>) -> SplitWatermarks<T> {
+    /// `interval` is the job's, if somebody chose one.
+    pub(crate) fn new(
+        strategy: &WatermarkStrategy<T>,
+        name: &str,
+        interval: Option<Duration>,
+        clock: Arc<dyn Clock>,
+    ) -> SplitWatermarks<T> {
         let mut strategy = strategy.clone();
         SplitWatermarks {
+            pace: Pace::new(strategy.interval, interval),
             assigner: strategy.assigner.take(),
             on_far_future: strategy.on_far_future.take(),
             clock,
@@ -226,7 +235,7 @@ impl<T: 'static> SplitWatermarks<T> {
         let split = &mut self.splits[split];
         split.at_end = true;
         if let (Some(timeout), Life::Active) = (self.strategy.idleness, split.life) {
-            let due = split.active + timeout;
+            let due = split.active.saturating_add(timeout);
             self.idle_due = Some(self.idle_due.map_or(due, |other| other.min(due)));
         }
     }
@@ -246,6 +255,7 @@ impl<T: 'static> SplitWatermarks<T> {
     /// What is news about event time; to be asked after every poll, and when [`due`](SplitWatermarks::due) says so.
     /// `drained` means that there is nothing more to read now.
     pub fn advance(&mut self, now: Now, drained: bool) -> Option<Progress> {
+        let drained = drained && self.pace.asks_when_drained();
         let due = self.urgent || self.due().is_some_and(|due| due <= now.monotonic);
         if !(due || self.news && (drained || self.strategy.alignment.is_some())) {
             return None;
@@ -255,14 +265,15 @@ impl<T: 'static> SplitWatermarks<T> {
             return None;
         }
         (self.news, self.urgent) = (false, false);
-        self.next = now.monotonic + self.strategy.interval;
+        self.next = now.monotonic.saturating_add(self.pace.interval());
         self.say_far_future(now.monotonic);
         self.decide()
     }
 
     /// When [`advance`](SplitWatermarks::advance) has something to say even if no record comes, on the monotonic clock.
     pub fn due(&self) -> Option<Duration> {
-        let waits = self.news || self.strategy.periodic || self.strategy.alignment.is_some();
+        let periodic = self.strategy.periodic && self.pace.asks();
+        let waits = self.news || periodic || self.strategy.alignment.is_some();
         let next = waits.then_some(self.next);
         next.into_iter().chain(self.idle_due).min()
     }
@@ -284,7 +295,7 @@ impl<T: 'static> SplitWatermarks<T> {
     /// If there is no such split.
     pub fn snapshot(&mut self, split: usize, now: Now) -> Vec<u8> {
         let split = &mut self.splits[split];
-        split.ask(now);
+        split.look(self.pace.asks().then_some(now), now.monotonic);
         let mut bytes = split.watermark.as_millis().to_le_bytes().to_vec();
         bytes.extend(split.generator.snapshot());
         bytes
@@ -315,15 +326,16 @@ impl<T: 'static> SplitWatermarks<T> {
         let at = now.monotonic;
         self.latest = self.strategy.latest(now);
         self.idle_due = None;
+        let asked = self.pace.asks().then_some(now);
         for split in self.splits.iter_mut().filter(|split| split.life != Life::Finished) {
-            split.ask(now);
+            split.look(asked, at);
             if std::mem::take(&mut split.touched) {
                 split.active = at;
             }
             let (Some(timeout), Life::Active, true) = (self.strategy.idleness, split.life, split.at_end) else {
                 continue;
             };
-            let due = split.active + timeout;
+            let due = split.active.saturating_add(timeout);
             if due <= at {
                 split.life = Life::Idle;
             } else {
@@ -424,11 +436,12 @@ impl<T> Split<T> {
         true
     }
 
-    fn ask(&mut self, now: Now) {
-        let reached = self.generator.on_periodic(now);
+    /// Asks the generator, if it is asked at all, and notes whether the split has moved.
+    fn look(&mut self, asked: Option<Now>, at: Duration) {
+        let reached = asked.and_then(|now| self.generator.on_periodic(now));
         self.reach(reached);
         if std::mem::take(&mut self.moves) {
-            self.moved = now.monotonic;
+            self.moved = at;
         }
     }
 

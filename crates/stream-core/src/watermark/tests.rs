@@ -27,8 +27,14 @@ struct Reader {
 
 impl Reader {
     fn new(strategy: &WatermarkStrategy<u32>, splits: usize) -> Reader {
+        Reader::in_job(None, strategy, splits)
+    }
+
+    /// In a job with this interval.
+    fn in_job(interval: Option<Duration>, strategy: &WatermarkStrategy<u32>, splits: usize) -> Reader {
         let clock = VirtualClock::new();
         let operator = OperatorContext::new("source", "source", 0, 1).with_clock(std::sync::Arc::new(clock.clone()));
+        let operator = operator.with_watermark_interval(interval);
         let mut watermarks = strategy.reader(&SourceContext::new(operator, Vec::new(), || false));
         for split in 0..splits {
             watermarks.add_split(format!("t[{split}]"));
@@ -87,6 +93,61 @@ fn watermarks_are_sent_once_per_interval_or_when_drained() {
     assert_eq!(reader.watermarks.due(), None);
     reader.read(0, &[31]);
     assert_eq!(reader.drained(), watermark(30));
+}
+
+#[test]
+fn an_interval_that_somebody_chose_holds_for_drained_input_too() {
+    let second = Some(Duration::from_secs(1));
+    let by_strategy = bounded(0).with_interval(Duration::from_secs(1));
+    let readers = [
+        Reader::in_job(second, &bounded(0), 1),
+        Reader::in_job(None, &by_strategy, 1),
+        // The strategy's own wins.
+        Reader::in_job(Some(Duration::from_secs(9)), &by_strategy, 1),
+        Reader::in_job(Some(Duration::ZERO), &by_strategy, 1),
+    ];
+    for mut reader in readers {
+        reader.read(0, &[11]);
+        assert_eq!(reader.drained(), watermark(10));
+        reader.read(0, &[21]);
+        reader.pass(999);
+        assert_eq!((reader.drained(), reader.watermarks.due()), (None, second));
+        reader.read(0, &[31]);
+        reader.pass(1);
+        assert_eq!(reader.polled(), watermark(30));
+    }
+}
+
+#[test]
+fn with_an_interval_of_zero_only_records_move_event_time() {
+    let never = Some(Duration::ZERO);
+    for mut reader in [Reader::in_job(never, &bounded(0), 1), Reader::new(&bounded(0).with_interval(Duration::ZERO), 1)]
+    {
+        reader.read(0, &[11]);
+        assert_eq!((reader.polled(), reader.drained()), (None, None));
+        reader.pass(60_000);
+        assert_eq!((reader.drained(), reader.watermarks.due()), (None, None));
+    }
+    let marks = WatermarkStrategy::punctuated(|_: &u32, t| (t.as_millis() % 10 == 0).then_some(t));
+    let mut reader = Reader::in_job(never, &marks.with_idleness(Duration::from_secs(5)), 2);
+    reader.read(0, &[10, 11]);
+    reader.read(1, &[20]);
+    assert_eq!(reader.polled(), watermark(10));
+    // Idleness is not a matter of the interval.
+    reader.watermarks.at_end(0);
+    reader.pass(5_000);
+    assert_eq!(reader.drained(), watermark(20));
+}
+
+#[test]
+fn no_length_of_time_is_too_long() {
+    let strategy = bounded(0).with_interval(Duration::MAX).with_idleness(Duration::MAX).with_max_future(Duration::MAX);
+    let mut reader = Reader::new(&strategy, 1);
+    reader.pass(1);
+    reader.read(0, &[11]);
+    reader.watermarks.at_end(0);
+    assert_eq!(reader.drained(), watermark(10));
+    assert_eq!(reader.watermarks.due(), Some(Duration::MAX));
 }
 
 #[test]
@@ -241,6 +302,19 @@ fn readers_of_one_source_are_aligned_to_each_other() {
     assert_eq!(fast.watermarks.pauses().collect::<Vec<_>>(), [(0, false)]);
     drop(slow);
     assert_eq!(strategy.progress().splits().len(), 1);
+}
+
+#[test]
+fn strategies_with_one_table_are_aligned_whatever_their_records() {
+    let fast = bounded(0).with_alignment(Duration::from_millis(100));
+    let slow = WatermarkStrategy::<u64>::for_monotonous_timestamps().with_progress(fast.progress());
+    let mut fast = Reader::new(&fast, 1);
+    let context = SourceContext::new(OperatorContext::new("slow", "slow", 0, 1), Vec::new(), || false);
+    let mut slow = slow.reader(&context);
+    slow.add_split("slow[0]");
+    fast.read(0, &[1_000]);
+    fast.polled();
+    assert_eq!(fast.watermarks.pauses().collect::<Vec<_>>(), [(0, true)]);
 }
 
 #[test]
