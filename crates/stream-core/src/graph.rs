@@ -149,6 +149,10 @@ pub(crate) trait SourceLogic: Send {
 pub(crate) trait OperatorLogic: Send {
     /// The link that takes the operator's input and pushes into `next`, a `Box<dyn Link<O>>`.
     fn link(&mut self, context: LinkContext, next: Erased) -> Result<Erased>;
+
+    /// The operator itself, a `Box<dyn Operator<I, O>>`.
+    #[cfg(test)]
+    fn operator(&mut self, context: &crate::operator::OperatorContext) -> Option<Erased>;
 }
 
 /// A sink behind its type.

@@ -16,7 +16,7 @@ mod nested;
 mod reducing;
 pub(crate) mod timers;
 mod value;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
