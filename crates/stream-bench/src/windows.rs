@@ -114,6 +114,7 @@ struct Dealt {
 }
 
 impl Dealt {
+    #[inline(always)]
     fn bid(&mut self, index: u64) -> Bid {
         let (first, subtask) =
             *self.first.get_or_insert_with(|| (index, (index * self.subtasks).div_ceil(self.events)));
