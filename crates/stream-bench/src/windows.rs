@@ -102,26 +102,65 @@ pub struct Run {
     pub sum: u64,
 }
 
-fn stamped(ctx: &StreamingContext, events: u64) -> DataStream<Bid> {
-    ctx.generate(events, bid)
+/// Deals the bids to the subtasks of a source in turn, as partitions of a topic would hold them: all of them pass
+/// through the same time. The generator's own ranges would have subtask 1 begin where subtask 0 ends, and every
+/// window of the second half open until the first half is read: that measures memory.
+#[derive(Clone)]
+struct Dealt {
+    events: u64,
+    subtasks: u64,
+    /// The first index of this subtask, and the number of its first bid.
+    first: Option<(u64, u64)>,
+}
+
+impl Dealt {
+    #[inline(always)]
+    fn bid(&mut self, index: u64) -> Bid {
+        let (first, subtask) =
+            *self.first.get_or_insert_with(|| (index, (index * self.subtasks).div_ceil(self.events)));
+        bid((index - first) * self.subtasks + subtask)
+    }
+}
+
+fn stamped(ctx: &StreamingContext, events: u64, parallelism: usize) -> DataStream<Bid> {
+    let mut dealt = Dealt { events, subtasks: parallelism as u64, first: None };
+    ctx.generate(events, move |i| dealt.bid(i))
         .transform("stamp", |_| Stamp { newest: i64::MIN + DISORDER_MS + 1, stamped: Batch::new() })
+}
+
+/// Counts results in a subtask of its own: counters that all cores write to would be measured with the engine.
+#[derive(Clone)]
+struct Tally {
+    seen: (u64, u64),
+    total: Arc<(AtomicU64, AtomicU64)>,
+}
+
+impl Tally {
+    fn count(&mut self, count: u64) {
+        self.seen.0 += 1;
+        self.seen.1 += count;
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.total.0.fetch_add(self.seen.0, Ordering::Relaxed);
+        self.total.1.fetch_add(self.seen.1, Ordering::Relaxed);
+    }
 }
 
 fn run(events: u64, parallelism: usize, counts: impl FnOnce(DataStream<Bid>) -> DataStream<(u64, u64)>) -> Result<Run> {
     let ctx = StreamingContext::new(Configuration::empty()).parallelism(parallelism);
-    let (rows, sum) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let (rows_in, sum_in) = (rows.clone(), sum.clone());
-    counts(stamped(&ctx, events)).for_each(move |(count, _)| {
-        rows_in.fetch_add(1, Ordering::Relaxed);
-        sum_in.fetch_add(count, Ordering::Relaxed);
-    });
+    let total = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+    let mut tally = Tally { seen: (0, 0), total: total.clone() };
+    counts(stamped(&ctx, events, parallelism)).for_each(move |(count, _)| tally.count(count));
     let start = Instant::now();
     ctx.execute("windows")?;
     let seconds = start.elapsed().as_secs_f64();
     Ok(Run {
         per_second: events as f64 / seconds,
-        rows: rows.load(Ordering::Relaxed),
-        sum: sum.load(Ordering::Relaxed),
+        rows: total.0.load(Ordering::Relaxed),
+        sum: total.1.load(Ordering::Relaxed),
     })
 }
 

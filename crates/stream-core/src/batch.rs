@@ -303,32 +303,51 @@ impl<T> Batch<T> {
         other.clear();
     }
 
-    /// Moves every record to the target that `target` names, in order.
+    /// Moves every record to the target that `choose` names, in order; `routes` is room for the choices.
     ///
-    /// `seen` becomes the number of records moved, so that an error can be placed; then the rest is still here.
+    /// `seen` becomes the number of records chosen for, so that an error can be placed.
+    ///
+    /// # Errors
+    /// The first choice that is no target; then nothing was moved.
+    #[inline]
     pub(crate) fn scatter(
         &mut self,
         targets: &mut [Batch<T>],
+        routes: &mut Vec<u32>,
         seen: &mut usize,
-        mut target: impl FnMut(&T) -> Option<usize>,
-    ) -> bool {
-        let (total, mut tally) = (self.records.len(), Tally::new(seen));
+        mut choose: impl FnMut(&T) -> usize,
+    ) -> Result<(), usize> {
+        let (total, number, mut wrong) = (self.records.len(), targets.len(), None);
+        // All choices first: a record that moves while something else may still fail is moved over the stack, which
+        // costs more than reading the records twice while they are near.
+        routes.clear();
+        let mut tally = Tally::new(seen);
+        routes.extend(self.records.iter().map_while(|record| {
+            let to = choose(record);
+            if to >= number {
+                wrong = Some(to);
+                return None;
+            }
+            tally.count += 1;
+            Some(to as u32)
+        }));
+        drop(tally);
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
         // The heap of a target's share is charged by its number of records, counted by how much it grows.
         for target in targets.iter_mut() {
             target.heap_bytes = target.heap_bytes.wrapping_sub(share(self.heap_bytes, target.records.len(), total));
         }
-        let mut fits = true;
-        let timed = !self.timestamps.is_empty();
-        for record in self.records.drain(..) {
-            let Some(to) = target(&record).and_then(|index| targets.get_mut(index)) else {
-                fits = false;
-                break;
-            };
-            to.records.push(record);
-            if timed {
-                to.timestamps.push(self.timestamps[tally.count]);
+        for (record, to) in self.records.drain(..).zip(&*routes) {
+            if let Some(target) = targets.get_mut(*to as usize) {
+                target.records.push(record);
             }
-            tally.count += 1;
+        }
+        for (timestamp, to) in self.timestamps.iter().zip(&*routes) {
+            if let Some(target) = targets.get_mut(*to as usize) {
+                target.timestamps.push(*timestamp);
+            }
         }
         for target in targets.iter_mut() {
             target.heap_bytes = target.heap_bytes.wrapping_add(share(self.heap_bytes, target.records.len(), total));
@@ -337,11 +356,8 @@ impl<T> Batch<T> {
                 target.origin.blur();
             }
         }
-        drop(tally);
-        if fits {
-            self.clear();
-        }
-        fits
+        self.clear();
+        Ok(())
     }
 
     /// Deals the records out as one run per target, sizes given by `sizes`; they must add up to [`Batch::len`].

@@ -155,6 +155,10 @@ pub(crate) trait OperatorLogic: Send {
     fn try_restore(&mut self, _context: &OperatorContext, _snapshot: &Snapshot) -> Result<()> {
         Ok(())
     }
+
+    /// The operator itself, a `Box<dyn Operator<I, O>>`.
+    #[cfg(test)]
+    fn operator(&mut self, context: &crate::operator::OperatorContext) -> Option<Erased>;
 }
 
 /// A sink behind its type.

@@ -124,6 +124,30 @@ pub fn key_group_subtask(group: usize, parallelism: usize, max_parallelism: usiz
     group * parallelism / max_parallelism
 }
 
+/// The subtask of a key group, for all groups: two divisions per record less.
+pub(crate) struct KeyRoutes {
+    /// By key group.
+    subtasks: Box<[u32]>,
+    /// What a hash is cut to before it is divided; if the number of groups is a power of two, nothing is left to divide.
+    mask: u64,
+}
+
+impl KeyRoutes {
+    pub(crate) fn new(parallelism: usize, max_parallelism: usize) -> KeyRoutes {
+        let subtask = |group| key_group_subtask(group, parallelism, max_parallelism) as u32;
+        let mask = if max_parallelism.is_power_of_two() { max_parallelism as u64 - 1 } else { u64::MAX };
+        KeyRoutes { subtasks: (0..max_parallelism).map(subtask).collect(), mask }
+    }
+
+    /// The subtask that owns the key group of a hash.
+    #[inline]
+    pub(crate) fn subtask(&self, hash: u64) -> usize {
+        let (cut, groups) = (hash & self.mask, self.subtasks.len());
+        let group = if cut < groups as u64 { cut as usize } else { key_group(cut, groups) };
+        self.subtasks[group] as usize
+    }
+}
+
 macro_rules! numbers {
     ($($type:ty),*) => {$(
         impl KeyHash for $type {
@@ -343,6 +367,19 @@ mod tests {
                 assert!(owners.is_sorted());
                 assert_eq!((owners[0], owners[max - 1]), (0, parallelism - 1));
                 assert!((0..parallelism).all(|subtask| owners.contains(&subtask)));
+            }
+        }
+    }
+
+    #[test]
+    fn routes_lead_to_the_owner_of_the_group() {
+        for max in [1, 2, 7, 128, 200, 256] {
+            for parallelism in 1..=max {
+                let routes = KeyRoutes::new(parallelism, max);
+                for hash in (0..300).chain((0..300_u64).map(|i| i.key_hash())) {
+                    let owner = key_group_subtask(key_group(hash, max), parallelism, max);
+                    assert_eq!(routes.subtask(hash), owner, "{hash} at {parallelism} of {max}");
+                }
             }
         }
     }

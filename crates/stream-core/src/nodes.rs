@@ -82,6 +82,12 @@ where
         operator.open(context)?;
         operator.restore(snapshot)
     }
+
+    #[cfg(test)]
+    fn operator(&mut self, context: &OperatorContext) -> Option<Erased> {
+        let operator: Box<dyn Operator<I, O>> = Box::new((self.make)(context));
+        Some(Box::new(operator))
+    }
 }
 
 /// Where streams meet: several inputs, no operator of its own.
@@ -90,6 +96,11 @@ pub(crate) struct UnionNode;
 impl OperatorLogic for UnionNode {
     fn link(&mut self, _context: LinkContext, next: Erased) -> Result<Erased> {
         Ok(next)
+    }
+
+    #[cfg(test)]
+    fn operator(&mut self, _context: &OperatorContext) -> Option<Erased> {
+        None
     }
 }
 

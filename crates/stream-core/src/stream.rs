@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::either::Either;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{Erased, Graph, Input, Logic, Node, NodeId, Partitioning, Route};
-use crate::key::{Key, Keyed, key_group, key_group_subtask};
+use crate::key::{Key, KeyRoutes, Keyed};
 use crate::keyed::KeyedStream;
 use crate::nodes::{OperatorNode, SinkNode, SourceNode, StagedSinkNode, UnionNode};
 use crate::operator::{Operator, OperatorContext, Record};
@@ -248,10 +248,8 @@ impl<T: Record> DataStream<T> {
             Map::new(move |record| Keyed::new(key(&record), record))
         });
         KeyedStream::new(keyed.routed(Partitioning::Key, |senders, max_parallelism| {
-            let choose = move |keyed: &Keyed<K, T>, n: usize| {
-                key_group_subtask(key_group(keyed.hash(), max_parallelism), n, max_parallelism)
-            };
-            erase_link(RoutedWriter::new(senders, choose))
+            let routes = KeyRoutes::new(senders.len(), max_parallelism);
+            erase_link(RoutedWriter::new(senders, move |keyed: &Keyed<K, T>, _| routes.subtask(keyed.hash())))
         }))
     }
 

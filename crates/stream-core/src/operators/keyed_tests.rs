@@ -1,115 +1,21 @@
-//! Keyed operators through the harness, over every backend, and restored at another parallelism.
+//! Keyed operators: more results than a batch holds, moving state, the clock, and users' mistakes.
 
 use std::time::Duration;
 
 use crate::key::{Keyed, key_group, key_group_subtask};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
 use crate::process::{FunctionResult, Process, ProcessContext, ProcessFunction, Timer};
-use crate::state::{AggregatingState, ListState, MapState, ReducingState, StateBackend, States, ValueState};
+use crate::state::{StateBackend, States, ValueState};
+use crate::testing::crew::BACKENDS;
 use crate::testing::{Harness, TestDriver};
 use crate::{Barrier, Batch, Either, Error, Result, Timestamp};
-
-/// Uses one state of every kind, and timers.
-struct Everything {
-    count: ValueState<String, u32>,
-    recent: ListState<String, u32>,
-    words: MapState<String, u32, u32>,
-    greatest: ReducingState<String, u32>,
-    sum: AggregatingState<String, u64, u32>,
-}
-
-impl Everything {
-    fn new() -> Everything {
-        Everything {
-            count: ValueState::new("count"),
-            recent: ListState::new("recent"),
-            words: MapState::new("words"),
-            greatest: ReducingState::new("greatest", u32::max),
-            sum: AggregatingState::new("sum", |sum, value| *sum += u64::from(value)),
-        }
-    }
-}
-
-impl ProcessFunction<String, u32> for Everything {
-    type Out = String;
-
-    fn states(&mut self, states: &mut States<'_, String>) {
-        let Everything { count, recent, words, greatest, sum } = self;
-        states.add(count).add(recent).add(words).add(greatest).add(sum);
-    }
-
-    fn process(&mut self, value: u32, ctx: &mut ProcessContext<'_, String, String>) -> FunctionResult {
-        let key = ctx.key();
-        let count = self.count.update(
-            key,
-            || 0,
-            |count| {
-                *count += 1;
-                *count
-            },
-        );
-        self.recent.push(key, value);
-        if count.is_multiple_of(3) {
-            let recent = self.recent.take(key);
-            ctx.emit(format!("{}: {recent:?}", key.get()));
-        }
-        self.words.with(key, &(value % 4), |times| *times = Some(times.unwrap_or(0) + 1));
-        self.greatest.add(key, value);
-        self.sum.add(key, value);
-        if let Some(at) = ctx.timestamp() {
-            ctx.register_event_timer(Timestamp::from_millis(at.as_millis() + 10));
-            ctx.register_event_timer(Timestamp::from_millis(at.as_millis() + 11));
-            ctx.delete_event_timer(Timestamp::from_millis(at.as_millis() + 11));
-        }
-        Ok(())
-    }
-
-    fn on_timer(&mut self, timer: Timer, ctx: &mut ProcessContext<'_, String, String>) -> FunctionResult {
-        let key = ctx.key();
-        let (greatest, sum) = (self.greatest.take(key), self.sum.get(key));
-        let words = self.words.take(key);
-        let at = timer.at().as_millis();
-        ctx.emit(format!("{} at {at}: greatest {greatest:?}, sum {sum:?}, {words:?}", key.get()));
-        Ok(())
-    }
-}
 
 fn context(subtask: usize, parallelism: usize, backend: StateBackend) -> OperatorContext {
     OperatorContext::new("o", "o", subtask, parallelism).with_state_backend(backend)
 }
 
-const BACKENDS: [StateBackend; 2] = [StateBackend::Memory, StateBackend::Bytes];
-
 fn keyed(key: &str, value: u32) -> Keyed<String, u32> {
     Keyed::new(key.to_owned(), value)
-}
-
-#[test]
-fn states_and_timers_in_every_variation() {
-    for backend in BACKENDS {
-        let context = context(0, 1, backend);
-        let operator = context.clone();
-        // The harness puts watermarks between any two records; the one here is where the timers fire with and without.
-        Harness::new(move || Process::new(Everything::new(), &operator))
-            .context(context)
-            .input_at([("a", 5, 1), ("b", 7, 2), ("a", 6, 3), ("a", 1, 3)].map(|(k, v, at)| (keyed(k, v), at)))
-            .watermark(20)
-            .input_at([("a", 9, 30), ("b", 3, 31), ("b", 2, 32)].map(|(k, v, at)| (keyed(k, v), at)))
-            .output_at(
-                [
-                    ("a: [5, 6, 1]", 3),
-                    ("a at 11: greatest Some(6), sum Some(12), [(1, 2), (2, 1)]", 11),
-                    ("b at 12: greatest Some(7), sum Some(7), [(3, 1)]", 12),
-                    ("a at 13: greatest None, sum Some(12), []", 13),
-                    ("b: [7, 3, 2]", 32),
-                    ("a at 40: greatest Some(9), sum Some(21), [(1, 1)]", 40),
-                    ("b at 41: greatest Some(3), sum Some(12), [(2, 1), (3, 1)]", 41),
-                    ("b at 42: greatest None, sum Some(12), []", 42),
-                ]
-                .map(|(text, at)| (text.to_owned(), at)),
-            )
-            .check();
-    }
 }
 
 /// Yields as many results per record as it says, so that records have to wait.
@@ -136,17 +42,18 @@ impl ProcessFunction<String, u32> for Repeat {
 fn more_results_than_a_batch_holds_in_every_variation() {
     let records = (0..9_u32).map(|i| (keyed(&i.to_string(), i * 100), 1000 + i64::from(i)));
     let output = (0..9_u32).flat_map(|i| 0..i * 100).chain((0..9).flat_map(|i| [2000 + i; 300]));
-    let context = context(0, 1, StateBackend::Memory);
-    let operator = context.clone();
-    Harness::new(move || Process::new(Repeat, &operator))
-        .context(context)
-        .input_at(records.collect::<Vec<_>>())
-        .output(output)
-        .check();
+    for backend in BACKENDS {
+        let context = context(0, 1, backend);
+        let operator = context.clone();
+        Harness::new(move || Process::new(Repeat, &operator))
+            .context(context)
+            .input_at(records.clone().collect::<Vec<_>>())
+            .output(output.clone())
+            .check();
+    }
 }
 
 /// Takes what comes out of an operator outside a job.
-/// An operator that counts, and what came out of it.
 #[derive(Default)]
 struct Taken(Vec<(String, u64)>);
 

@@ -15,4 +15,6 @@ pub(crate) use map::{Map, TryMap};
 pub(crate) use timestamps::TimestampsAndWatermarks;
 
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod keyed_tests;

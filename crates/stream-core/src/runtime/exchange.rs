@@ -242,6 +242,7 @@ pub(crate) struct RoutedWriter<T, F> {
     writer: ExchangeWriter<T>,
     /// The receiver of a record, given their number.
     choose: F,
+    routes: Vec<u32>,
     seen: usize,
 }
 
@@ -250,7 +251,8 @@ impl<T, F> RoutedWriter<T, F> {
     where
         T: 'static,
     {
-        RoutedWriter { writer: ExchangeWriter::new(senders.into_iter().map(typed).collect()), choose, seen: 0 }
+        let writer = ExchangeWriter::new(senders.into_iter().map(typed).collect());
+        RoutedWriter { writer, choose, routes: Vec::new(), seen: 0 }
     }
 }
 
@@ -262,19 +264,12 @@ where
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
         let n = self.writer.senders.len();
         self.writer.keep_time_apart(batch);
-        let choose = &mut self.choose;
-        let mut wrong = 0;
+        let RoutedWriter { writer, choose, routes, seen } = self;
         let routed = guard(|| {
-            let fits = batch.scatter(&mut self.writer.buffers, &mut self.seen, |record| {
-                let target = choose(record, n);
-                wrong = target;
-                (target < n).then_some(target)
-            });
-            if fits {
-                return Ok(());
-            }
-            let message = format!("a partitioner chose subtask {wrong} of {n}");
-            Err(Error::new(ErrorKind::User, message).with_hint("return a number below the second argument"))
+            batch.scatter(&mut writer.buffers, routes, seen, |record| choose(record, n)).map_err(|wrong| {
+                let message = format!("a partitioner chose subtask {wrong} of {n}");
+                Error::new(ErrorKind::User, message).with_hint("return a number below the second argument")
+            })
         });
         routed?;
         self.writer.send_full();

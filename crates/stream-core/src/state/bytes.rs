@@ -1,6 +1,7 @@
 //! Encoded entries in the order of their keys: what a disk would offer, in memory.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::IntoIter;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -129,6 +130,40 @@ impl ByteTable {
         }
     }
 
+    /// Lets `f` see and change every entry; removes those for which it returns false.
+    pub(crate) fn retain<K, V>(&mut self, mut f: impl FnMut(K, &mut V) -> bool)
+    where
+        K: DeserializeOwned,
+        V: Serialize + DeserializeOwned,
+    {
+        let mut failure = None;
+        self.entries.retain(|key, bytes| {
+            let decoded = postcard::from_bytes(key).and_then(|key| Ok((key, postcard::from_bytes(bytes)?)));
+            let encoded = decoded.and_then(|(key, mut value)| {
+                let keep = f(key, &mut value);
+                bytes.clear();
+                *bytes = postcard::to_extend(&value, std::mem::take(bytes))?;
+                Ok(keep)
+            });
+            encoded.unwrap_or_else(|error| {
+                failure.get_or_insert(error);
+                true
+            })
+        });
+        if let Some(error) = failure {
+            self.fail("value", error);
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    /// All entries, in order.
+    pub(crate) fn into_entries(self) -> ByteEntries {
+        ByteEntries { entries: self.entries.into_iter(), failure: self.failure }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -139,8 +174,35 @@ impl ByteTable {
 
     #[cold]
     fn fail(&mut self, what: &str, error: postcard::Error) {
-        let hint = "types in state must not need a self-describing format: no #[serde(flatten)], no untagged enums";
-        let error = Error::new(ErrorKind::User, format!("a {what} can't be encoded or decoded: {error}"));
-        self.failure.get_or_insert(error.with_hint(hint));
+        self.failure.get_or_insert(failure(what, error));
     }
+}
+
+/// The entries of a table that was taken apart.
+#[derive(Debug)]
+pub(crate) struct ByteEntries {
+    entries: IntoIter<Vec<u8>, Vec<u8>>,
+    failure: Option<Error>,
+}
+
+impl ByteEntries {
+    /// The next entry. One that can't be decoded is the last.
+    pub(crate) fn next<K: DeserializeOwned, V: DeserializeOwned>(&mut self) -> Option<(K, V)> {
+        let (key, value) = self.entries.next()?;
+        let decoded = postcard::from_bytes(&key).and_then(|key| Ok((key, postcard::from_bytes(&value)?)));
+        decoded.map_err(|error| self.failure.get_or_insert(failure("value", error))).ok()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn check(&mut self) -> Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+}
+
+fn failure(what: &str, error: postcard::Error) -> Error {
+    let hint = "types in state must not need a self-describing format: no #[serde(flatten)], no untagged enums";
+    Error::new(ErrorKind::User, format!("a {what} can't be encoded or decoded: {error}")).with_hint(hint)
 }

@@ -99,7 +99,7 @@ pub(crate) fn owns_group(context: &OperatorContext, group: usize) -> bool {
         && key_group_subtask(group, context.parallelism(), context.max_parallelism()) == context.subtask()
 }
 
-fn corrupt(name: &str, reason: &str) -> Error {
+pub(crate) fn corrupt(name: &str, reason: &str) -> Error {
     let error = Error::new(ErrorKind::Corrupt, format!("the state `{name}` in the snapshot can't be read: {reason}"));
     error.with_hint("a type that changed since the snapshot was taken can't be read back; restore with the old one")
 }

@@ -17,7 +17,7 @@ mod reducing;
 pub(crate) mod schema;
 pub(crate) mod timers;
 mod value;
-mod values;
+pub(crate) mod values;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -27,6 +27,10 @@
 //! ```
 
 mod clock;
+#[cfg(test)]
+pub(crate) mod crew;
+#[cfg(test)]
+pub(crate) mod described;
 mod difference;
 mod driver;
 mod harness;

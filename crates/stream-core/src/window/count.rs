@@ -5,19 +5,18 @@
 
 use std::marker::PhantomData;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
-use crate::state::groups::{GroupWriter, read_groups};
+use crate::state::StateBackend;
+use crate::state::values::{Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
 use crate::window::late::Emit;
 use crate::window::outbox::Outbox;
-use crate::window::sliced::table_hash;
 use crate::window::slices::Slices;
 use crate::window::time_window::{TimeWindow, WindowResult};
 
@@ -47,7 +46,7 @@ pub(crate) struct CountWindows<K, T, A: Aggregator<T>, E, O> {
     slices: i64,
     aggregator: A,
     context: Option<OperatorContext>,
-    keys: HashTable<(K, Counted<A::State>)>,
+    keys: Values<K, Counted<A::State>>,
     emit: E,
     outbox: Outbox<O>,
     seen: usize,
@@ -55,6 +54,8 @@ pub(crate) struct CountWindows<K, T, A: Aggregator<T>, E, O> {
 }
 
 /// What is kept of one key.
+#[derive(Serialize, Deserialize)]
+#[serde(bound(deserialize = "S: Clone + Deserialize<'de>"))]
 struct Counted<S> {
     /// How many records there were.
     count: u64,
@@ -79,7 +80,7 @@ where
             aggregator,
             emit,
             context: None,
-            keys: HashTable::new(),
+            keys: Values::new(StateBackend::Memory),
             outbox: Outbox::new(),
             seen: 0,
             records: PhantomData,
@@ -88,42 +89,35 @@ where
 
     fn record(&mut self, keyed: Keyed<K, T>, timestamp: Option<Timestamp>) {
         let (hash, key, record) = keyed.into_parts();
-        let entry =
-            self.keys.entry(table_hash(hash), |(other, _)| *other == key, |(other, _)| table_hash(other.key_hash()));
-        let mut entry = match entry {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => {
-                entry.insert((key, Counted { count: 0, open: None, full: Slices::new(), latest: None }))
+        let CountWindows { counts, slice, slices, aggregator, keys, emit, outbox, .. } = self;
+        let init = || Counted { count: 0, open: None, full: Slices::new(), latest: None };
+        keys.upsert(hash, key, init, |key, counted| {
+            aggregator.add(counted.open.get_or_insert_with(|| aggregator.create()), record);
+            counted.count += 1;
+            counted.latest = counted.latest.max(timestamp.map(Timestamp::as_millis));
+            if counted.count % *slice != 0 {
+                return ((), Then::Keep);
             }
-        };
-        let (key, counted) = entry.get_mut();
-        let aggregator = &self.aggregator;
-        aggregator.add(counted.open.get_or_insert_with(|| aggregator.create()), record);
-        counted.count += 1;
-        counted.latest = counted.latest.max(timestamp.map(Timestamp::as_millis));
-        if counted.count % self.slice != 0 {
-            return;
-        }
-        let index = i64::try_from(counted.count / self.slice).unwrap_or(i64::MAX);
-        if let Some(open) = counted.open.take() {
-            counted.full.put(aggregator, index, open);
-        }
-        let start = index.saturating_sub(self.slices) + 1;
-        if counted.count % self.counts.step == 0 {
-            let state = match self.counts.premerge {
-                true => counted.full.slide(aggregator, start),
-                false => counted.full.over(aggregator, start, index + 1),
-            };
-            if let Some(state) = state {
-                let value = aggregator.result(state);
-                let result = WindowResult { key: key.clone(), window: TimeWindow::ALL, value };
-                self.outbox.push(self.emit.result(result), counted.latest.map(Timestamp::from_millis));
+            let index = i64::try_from(counted.count / *slice).unwrap_or(i64::MAX);
+            if let Some(open) = counted.open.take() {
+                counted.full.put(aggregator, index, open);
             }
-        }
-        counted.full.forget_before(start + 1);
-        if counted.full.is_empty() && counted.count % self.counts.step == 0 {
-            entry.remove();
-        }
+            let start = index.saturating_sub(*slices) + 1;
+            let fires = counted.count % counts.step == 0;
+            if fires {
+                let state = match counts.premerge {
+                    true => counted.full.slide(aggregator, start),
+                    false => counted.full.over(aggregator, start, index + 1),
+                };
+                if let Some(state) = state {
+                    let value = aggregator.result(state);
+                    let result = WindowResult { key: key.clone(), window: TimeWindow::ALL, value };
+                    outbox.push(emit.result(result), counted.latest.map(Timestamp::from_millis));
+                }
+            }
+            counted.full.forget_before(start + 1);
+            ((), Then::keep_if(!fires || !counted.full.is_empty()))
+        });
     }
 }
 
@@ -135,6 +129,7 @@ where
     O: Send,
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
+        self.keys = Values::new(context.state_backend());
         self.context = Some(context.clone());
         Ok(())
     }
@@ -145,6 +140,7 @@ where
             self.seen = index;
             self.record(keyed, timestamps.get(index).copied());
         }
+        self.keys.check()?;
         self.outbox.send_waiting(out)
     }
 
@@ -158,27 +154,12 @@ where
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
         let context = self.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
-        let mut writer = GroupWriter::new(context);
-        for (key, counted) in &self.keys {
-            let full: Vec<_> = counted.full.iter().collect();
-            writer.add(key.key_hash(), &(key, counted.count, &counted.open, full, counted.latest))?;
-        }
-        writer.finish("counts", snapshot);
-        Ok(())
+        self.keys.snapshot("counts", context, snapshot)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let context = self.context.clone().ok_or_else(|| Error::internal("a restore before open"))?;
-        type Entry<K, S> = (K, u64, Option<S>, Vec<(i64, S)>, Option<i64>);
-        read_groups(snapshot, "counts", &context, |(key, count, open, slices, latest): Entry<K, A::State>| {
-            let mut full = Slices::new();
-            for (index, state) in slices {
-                full.put(&self.aggregator, index, state);
-            }
-            let hash = table_hash(key.key_hash());
-            let counted = Counted { count, open, full, latest };
-            self.keys.insert_unique(hash, (key, counted), |(other, _)| table_hash(other.key_hash()));
-        })
+        let context = self.context.as_ref().ok_or_else(|| Error::internal("a restore before open"))?;
+        self.keys.restore("counts", context, snapshot)
     }
 
     fn failed_at(&self) -> Option<usize> {

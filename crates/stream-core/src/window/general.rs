@@ -13,8 +13,6 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Batch;
@@ -22,14 +20,14 @@ use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
-use crate::state::groups::{GroupWriter, read_groups};
+use crate::state::StateBackend;
+use crate::state::values::{Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
 use crate::window::assign::{Assigner, Gap, Kind, TimeKind};
 use crate::window::grid::millis;
 use crate::window::late::{Emit, LateRecords};
 use crate::window::outbox::{Outbox, no_timestamps, read_watermark, write_watermark};
-use crate::window::sliced::table_hash;
 use crate::window::time_window::{TimeWindow, WindowResult};
 use crate::window::trigger::{Fire, Trigger, TriggerContext, TriggerState};
 
@@ -40,7 +38,7 @@ pub(crate) struct GeneralWindows<K, T, A: Aggregator<T>, E, O> {
     emit: E,
     late: LateRecords,
     context: Option<OperatorContext>,
-    keys: HashTable<KeyWindows<K, A::State>>,
+    keys: Values<K, KeyWindows<A::State>>,
     event_alarms: Alarms<K>,
     wall_alarms: Alarms<K>,
     watermark: i64,
@@ -65,10 +63,11 @@ impl<T> Clone for Rules<T> {
 }
 
 /// The windows of one key.
-struct KeyWindows<K, S> {
-    key: K,
+#[derive(Serialize, Deserialize)]
+struct KeyWindows<S> {
     /// In the order of their starts.
     windows: Vec<Open<S>>,
+    /// The alarms that are set.
     event_alarm: Option<i64>,
     wall_alarm: Option<i64>,
 }
@@ -117,7 +116,7 @@ where
             emit,
             late,
             context: None,
-            keys: HashTable::new(),
+            keys: Values::new(StateBackend::Memory),
             event_alarms: Alarms(BTreeMap::new()),
             wall_alarms: Alarms(BTreeMap::new()),
             watermark: i64::MIN,
@@ -141,30 +140,15 @@ where
     fn record(&mut self, keyed: Keyed<K, T>, timestamp: Option<Timestamp>) -> bool {
         let (hash, key, record) = keyed.into_parts();
         let time = if self.is_event_time() { timestamp.unwrap_or(Timestamp::MIN) } else { self.now.wall };
-        let entry =
-            self.keys.entry(table_hash(hash), |entry| entry.key == key, |entry| table_hash(entry.key.key_hash()));
-        let mut entry = match entry {
-            Entry::Occupied(entry) => entry,
-            Entry::Vacant(entry) => {
-                let windows = Vec::new();
-                entry.insert(KeyWindows { key, windows, event_alarm: None, wall_alarm: None })
-            }
-        };
-        let keys = entry.get_mut();
-        let mut one = One {
-            rules: &self.rules,
-            aggregator: &self.aggregator,
-            emit: &self.emit,
-            outbox: &mut self.outbox,
-            watermark: self.watermark,
-            wall: self.now.wall.as_millis(),
-            types: PhantomData,
-        };
-        let late = one.record(keys, record, time.as_millis(), timestamp);
-        one.set_alarms(hash, keys, &mut self.event_alarms, &mut self.wall_alarms);
-        if keys.windows.is_empty() {
-            entry.remove();
-        }
+        let GeneralWindows { rules, aggregator, emit, outbox, keys, event_alarms, wall_alarms, .. } = self;
+        let (watermark, wall) = (self.watermark, self.now.wall.as_millis());
+        let mut one = One { rules, aggregator, emit, outbox, watermark, wall, types: PhantomData };
+        let init = || KeyWindows { windows: Vec::new(), event_alarm: None, wall_alarm: None };
+        let late = keys.upsert(hash, key, init, |key, keys| {
+            let late = one.record(key, keys, record, time.as_millis(), timestamp);
+            one.set_alarms(hash, key, keys, event_alarms, wall_alarms);
+            (late, Then::keep_if(!keys.windows.is_empty()))
+        });
         let Some(record) = late else { return false };
         if let Some(late) = self.emit.late(record) {
             self.outbox.push(late, timestamp);
@@ -174,28 +158,19 @@ where
 
     /// Looks after one key whose alarm has rung.
     fn look_after(&mut self, hash: u64, key: &K, time: i64, is_event: bool) {
-        let Ok(mut entry) = self.keys.find_entry(table_hash(hash), |entry| entry.key == *key) else { return };
-        let keys = entry.get_mut();
-        let alarm = if is_event { &mut keys.event_alarm } else { &mut keys.wall_alarm };
-        if *alarm != Some(time) {
-            // An earlier one was set after this one.
-            return;
-        }
-        *alarm = None;
-        let mut one = One {
-            rules: &self.rules,
-            aggregator: &self.aggregator,
-            emit: &self.emit,
-            outbox: &mut self.outbox,
-            watermark: self.watermark,
-            wall: self.now.wall.as_millis(),
-            types: PhantomData,
-        };
-        one.time(keys, time, is_event);
-        one.set_alarms(hash, keys, &mut self.event_alarms, &mut self.wall_alarms);
-        if keys.windows.is_empty() {
-            entry.remove();
-        }
+        let GeneralWindows { rules, aggregator, emit, outbox, keys, event_alarms, wall_alarms, .. } = self;
+        let (watermark, wall) = (self.watermark, self.now.wall.as_millis());
+        let mut one = One { rules, aggregator, emit, outbox, watermark, wall, types: PhantomData };
+        keys.visit(hash, key, |keys| {
+            let alarm = if is_event { &mut keys.event_alarm } else { &mut keys.wall_alarm };
+            // Otherwise an earlier one was set after this one.
+            if *alarm == Some(time) {
+                *alarm = None;
+                one.time(key, keys, time, is_event);
+                one.set_alarms(hash, key, keys, event_alarms, wall_alarms);
+            }
+            ((), Then::keep_if(!keys.windows.is_empty()))
+        });
     }
 
     /// The next alarm that is due. At the end of time the windows of processing time are over, too.
@@ -221,6 +196,7 @@ where
                 self.look_after(hash, &key, time, is_event);
             }
         }
+        self.keys.check()?;
         self.outbox.send_waiting(out)
     }
 }
@@ -250,14 +226,15 @@ where
     /// Adds a record to its windows; gives it back if it is late for all of them.
     fn record(
         &mut self,
-        keys: &mut KeyWindows<K, A::State>,
+        key: &K,
+        keys: &mut KeyWindows<A::State>,
         record: T,
         time: i64,
         timestamp: Option<Timestamp>,
     ) -> Option<T> {
         let rules = self.rules;
         match &rules.assigner.kind {
-            Kind::Global => self.add(keys, TimeWindow::ALL, record, timestamp),
+            Kind::Global => self.add(key, keys, TimeWindow::ALL, record, timestamp),
             Kind::Session(gap) => {
                 let gap = match gap {
                     Gap::Fixed(gap) => *gap,
@@ -270,7 +247,7 @@ where
                     return Some(record);
                 }
                 self.join(keys, alone, session);
-                self.add(keys, session, record, timestamp)
+                self.add(key, keys, session, record, timestamp)
             }
             Kind::Slices(slicing) => {
                 let slice = slicing.grid.slice(time);
@@ -281,9 +258,9 @@ where
                 let windows: Vec<_> = windows.filter(|window| !self.is_gone(*window)).collect();
                 match windows[..] {
                     [] => Some(record),
-                    [window] => self.add(keys, window, record, timestamp),
+                    [window] => self.add(key, keys, window, record, timestamp),
                     _ => {
-                        self.add_to_all(keys, &windows, record, timestamp);
+                        self.add_to_all(key, keys, &windows, record, timestamp);
                         None
                     }
                 }
@@ -294,7 +271,8 @@ where
     /// Adds a record to several windows: each gets a copy of what the record alone comes to.
     fn add_to_all(
         &mut self,
-        keys: &mut KeyWindows<K, A::State>,
+        key: &K,
+        keys: &mut KeyWindows<A::State>,
         windows: &[TimeWindow],
         record: T,
         timestamp: Option<Timestamp>,
@@ -308,7 +286,7 @@ where
                 Some(state) => self.aggregator.merge(state, alone.clone()),
                 none => *none = Some(alone.clone()),
             }
-            self.act(&keys.key, &mut keys.windows[at], fire);
+            self.act(key, &mut keys.windows[at], fire);
         }
     }
 
@@ -318,7 +296,7 @@ where
     }
 
     /// Makes one of the sessions that overlap a new one.
-    fn join(&mut self, keys: &mut KeyWindows<K, A::State>, alone: TimeWindow, session: TimeWindow) {
+    fn join(&mut self, keys: &mut KeyWindows<A::State>, alone: TimeWindow, session: TimeWindow) {
         let from = keys.windows.partition_point(|open| open.window.end() <= alone.start());
         let joined = keys.windows[from..].iter().take_while(|open| open.window.joins(alone)).count();
         if joined == 0 || joined == 1 && keys.windows[from].window == session {
@@ -350,7 +328,8 @@ where
     /// Adds a record to a window and does what the trigger says.
     fn add(
         &mut self,
-        keys: &mut KeyWindows<K, A::State>,
+        key: &K,
+        keys: &mut KeyWindows<A::State>,
         window: TimeWindow,
         record: T,
         timestamp: Option<Timestamp>,
@@ -359,14 +338,14 @@ where
         let at = position(keys, window).ok()?;
         let open = &mut keys.windows[at];
         self.aggregator.add(open.state.get_or_insert_with(|| self.aggregator.create()), record);
-        self.act(&keys.key, &mut keys.windows[at], fire);
+        self.act(key, &mut keys.windows[at], fire);
         None
     }
 
     /// Asks the trigger about a record; the window is open after that.
     fn ask(
         &mut self,
-        keys: &mut KeyWindows<K, A::State>,
+        keys: &mut KeyWindows<A::State>,
         window: TimeWindow,
         record: &T,
         timestamp: Option<Timestamp>,
@@ -406,7 +385,7 @@ where
     }
 
     /// The times of a key's windows up to `time` have come.
-    fn time(&mut self, keys: &mut KeyWindows<K, A::State>, time: i64, is_event: bool) {
+    fn time(&mut self, key: &K, keys: &mut KeyWindows<A::State>, time: i64, is_event: bool) {
         let rules = self.rules;
         // At the end of a bounded input the windows of processing time are complete, whatever the clock shows.
         let is_over = !is_event && self.watermark == i64::MAX && !self.is_event_time();
@@ -423,7 +402,7 @@ where
                     true => rules.trigger.on_event_time(asked, &mut context),
                     false => rules.trigger.on_processing_time(asked, &mut context),
                 };
-                self.act(&keys.key, open, fire);
+                self.act(key, open, fire);
                 if is_over {
                     // Whoever asks for the next moment again and again would never come to an end.
                     open.trigger.wall.retain(|asked| *asked == window.last());
@@ -440,7 +419,8 @@ where
     fn set_alarms(
         &self,
         hash: u64,
-        keys: &mut KeyWindows<K, A::State>,
+        key: &K,
+        keys: &mut KeyWindows<A::State>,
         event_alarms: &mut Alarms<K>,
         wall_alarms: &mut Alarms<K>,
     ) {
@@ -451,8 +431,8 @@ where
         };
         let event = first(|t| &t.event).into_iter().chain(event_close).min();
         let wall = first(|t| &t.wall).into_iter().chain(wall_close).min();
-        set_alarm(event_alarms, &mut keys.event_alarm, event, hash, &keys.key);
-        set_alarm(wall_alarms, &mut keys.wall_alarm, wall, hash, &keys.key);
+        set_alarm(event_alarms, &mut keys.event_alarm, event, hash, key);
+        set_alarm(wall_alarms, &mut keys.wall_alarm, wall, hash, key);
     }
 }
 
@@ -477,7 +457,7 @@ fn set_alarm<K: Key>(alarms: &mut Alarms<K>, alarm: &mut Option<i64>, time: Opti
     }
 }
 
-fn position<K, S>(keys: &KeyWindows<K, S>, window: TimeWindow) -> Result<usize, usize> {
+fn position<S>(keys: &KeyWindows<S>, window: TimeWindow) -> Result<usize, usize> {
     keys.windows.binary_search_by_key(&window, |open| open.window)
 }
 
@@ -491,6 +471,7 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.now = context.now();
+        self.keys = Values::new(context.state_backend());
         self.context = Some(context.clone());
         Ok(())
     }
@@ -510,6 +491,7 @@ where
             late += u64::from(self.record(keyed, timestamps.get(index).copied()));
         }
         self.late.add(late, self.context.as_ref());
+        self.keys.check()?;
         self.outbox.send_waiting(out)
     }
 
@@ -543,11 +525,7 @@ where
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
         let context = self.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
-        let mut writer = GroupWriter::new(context);
-        for keys in &self.keys {
-            writer.add(keys.key.key_hash(), &(&keys.key, &keys.windows))?;
-        }
-        writer.finish("windows", snapshot);
+        self.keys.snapshot("windows", context, snapshot)?;
         write_watermark(self.watermark, context, snapshot)
     }
 
@@ -557,12 +535,14 @@ where
         let (watermark, wall) = (self.watermark, self.now.wall.as_millis());
         let GeneralWindows { rules, aggregator, emit, outbox, keys, event_alarms, wall_alarms, .. } = self;
         let one = One { rules, aggregator, emit, outbox, watermark, wall, types: PhantomData };
-        read_groups(snapshot, "windows", &context, |(key, windows): (K, Vec<Open<A::State>>)| {
-            let hash = key.key_hash();
-            let mut restored = KeyWindows { key, windows, event_alarm: None, wall_alarm: None };
-            one.set_alarms(hash, &mut restored, event_alarms, wall_alarms);
-            keys.insert_unique(table_hash(hash), restored, |entry| table_hash(entry.key.key_hash()));
-        })
+        keys.restore("windows", &context, snapshot)?;
+        keys.visit_all(|key, keys| {
+            // Those of the subtask that wrote the snapshot.
+            (keys.event_alarm, keys.wall_alarm) = (None, None);
+            one.set_alarms(key.key_hash(), key, keys, event_alarms, wall_alarms);
+            Then::Keep
+        });
+        keys.check()
     }
 
     fn failed_at(&self) -> Option<usize> {

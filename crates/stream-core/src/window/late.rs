@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::either::Either;
 use crate::operator::OperatorContext;
 use crate::window::time_window::WindowResult;
 
@@ -77,23 +78,16 @@ impl<K, V, T> Emit<K, V, T, WindowResult<K, V>> for Results {
     }
 }
 
-/// A result or a late record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum ResultOrLate<R, T> {
-    Result(R),
-    Late(T),
-}
-
-/// Results and late records.
+/// Results on the left, late records on the right.
 #[derive(Clone, Copy)]
 pub(crate) struct ResultsAndLate;
 
-impl<K, V, T> Emit<K, V, T, ResultOrLate<WindowResult<K, V>, T>> for ResultsAndLate {
-    fn result(&self, result: WindowResult<K, V>) -> ResultOrLate<WindowResult<K, V>, T> {
-        ResultOrLate::Result(result)
+impl<K, V, T> Emit<K, V, T, Either<WindowResult<K, V>, T>> for ResultsAndLate {
+    fn result(&self, result: WindowResult<K, V>) -> Either<WindowResult<K, V>, T> {
+        Either::Left(result)
     }
 
-    fn late(&self, record: T) -> Option<ResultOrLate<WindowResult<K, V>, T>> {
-        Some(ResultOrLate::Late(record))
+    fn late(&self, record: T) -> Option<Either<WindowResult<K, V>, T>> {
+        Some(Either::Right(record))
     }
 }

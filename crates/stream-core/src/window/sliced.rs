@@ -15,18 +15,21 @@
 //! 3. A record behind the watermark finds its slice closed. If a window over it is still open, or lateness is allowed,
 //!    it is added there, and every window that has fired with it fires again. Otherwise it is late.
 //!
-//! Whether a window has fired follows from the watermark alone, so a snapshot holds slices and the watermark.
+//! Whether a window has fired follows from the watermark alone, so a snapshot holds slices and the watermark. The tables
+//! are those that all keyed state is made of, so the job's backend decides what they hold: objects or bytes.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, IntoIter};
+use serde::de::DeserializeOwned;
 
 use crate::batch::{BATCH_SIZE, Batch, Tally};
 use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
-use crate::state::groups::{GroupWriter, read_groups};
+use crate::state::StateBackend;
+use crate::state::groups::corrupt;
+use crate::state::values::{Entries, Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
 use crate::window::grid::Slicing;
@@ -34,6 +37,10 @@ use crate::window::late::{Emit, LateRecords};
 use crate::window::outbox::{Outbox, no_timestamps, read_watermark, write_watermark};
 use crate::window::slices::Slices;
 use crate::window::time_window::{TimeWindow, WindowResult};
+
+/// What snapshots call the table of an open slice, its index following, and that of the closed slices.
+const OPEN: &str = "open slice ";
+const CLOSED: &str = "closed slices";
 
 /// The operator of the fast path.
 pub(crate) struct SlicedWindows<K, T, A: Aggregator<T>, E, O> {
@@ -57,12 +64,13 @@ struct Core<K, T, A: Aggregator<T>, E, O> {
     emit: E,
     late: LateRecords,
     context: Option<OperatorContext>,
+    backend: StateBackend,
     /// The slices that no window has fired with, in order.
     open: Vec<OpenSlice<K, A::State>>,
     /// The slice of the record before: its bounds and where it is. The bounds are empty if there is none.
     current: (i64, i64, usize),
     /// The slices that some window has fired with. Tumbling windows without lateness have none.
-    closed: HashTable<(K, Slices<A::State>)>,
+    closed: Values<K, Slices<A::State>>,
     /// The greatest index of a closed slice.
     newest_closed: i64,
     watermark: i64,
@@ -77,17 +85,17 @@ struct Core<K, T, A: Aggregator<T>, E, O> {
 
 struct OpenSlice<K, S> {
     index: i64,
-    table: HashTable<(K, S)>,
+    table: Values<K, S>,
 }
 
 /// The states of the window that is firing.
 enum Firing<K, S> {
     Nothing,
-    Table(IntoIter<(K, S)>),
+    Table(Entries<K, S>),
     List(std::vec::IntoIter<(K, S)>),
 }
 
-impl<K, S> Iterator for Firing<K, S> {
+impl<K: DeserializeOwned, S: DeserializeOwned> Iterator for Firing<K, S> {
     type Item = (K, S);
 
     #[inline]
@@ -111,12 +119,6 @@ enum Place {
     Nowhere,
 }
 
-/// The low bits of a hash choose the key group, so all keys of a subtask share some of them.
-#[inline]
-pub(crate) fn table_hash(hash: u64) -> u64 {
-    hash.rotate_left(32)
-}
-
 impl<K: Key, T, A: Aggregator<T>, E, O> SlicedWindows<K, T, A, E, O> {
     pub(crate) fn new(rules: Rules, aggregator: A, emit: E, late: LateRecords) -> Self {
         let windows = Core {
@@ -125,9 +127,10 @@ impl<K: Key, T, A: Aggregator<T>, E, O> SlicedWindows<K, T, A, E, O> {
             emit,
             late,
             context: None,
+            backend: StateBackend::Memory,
             open: Vec::new(),
             current: (0, 0, 0),
-            closed: HashTable::new(),
+            closed: Values::new(StateBackend::Memory),
             newest_closed: i64::MIN,
             watermark: i64::MIN,
             fired: i64::MIN,
@@ -172,11 +175,20 @@ where
                 }
             }
             let (hash, key, record) = keyed.into_parts();
-            add(&mut self.open[at].table, &self.aggregator, hash, key, record);
+            let aggregator = &self.aggregator;
+            self.open[at].table.upsert(
+                hash,
+                key,
+                || aggregator.create(),
+                |_, state| {
+                    aggregator.add(state, record);
+                    ((), Then::Keep)
+                },
+            );
             tally.count += 1;
         }
         self.late.add(late, self.context.as_ref());
-        Ok(())
+        self.check()
     }
 
     /// Finds the slice of a moment, and makes it the current one if it is open.
@@ -196,7 +208,7 @@ where
         let at = self.open.binary_search_by_key(&index, |slice| slice.index).unwrap_or_else(|at| {
             // As large as its neighbour was: growing is what a fresh table costs most.
             let capacity = at.checked_sub(1).and_then(|before| self.open.get(before)).map_or(0, |s| s.table.len());
-            self.open.insert(at, OpenSlice { index, table: HashTable::with_capacity(capacity) });
+            self.open.insert(at, OpenSlice { index, table: Values::with_capacity(self.backend, capacity) });
             at
         });
         self.current = (start, end, at);
@@ -222,31 +234,47 @@ where
             Place::Open | Place::Nowhere => return 0,
         };
         let (hash, key, record) = keyed.into_parts();
-        let mut state = self.aggregator.create();
-        self.aggregator.add(&mut state, record);
-        self.put_closed(hash, key.clone(), index, state);
-        let Some((_, slices)) = self.closed.find(table_hash(hash), |(k, _)| *k == key) else { return 0 };
         let slicing = &self.rules.slicing;
         let fired: Vec<i64> = slicing.ends(index).filter(|e| *e <= self.complete && !self.expired(*e)).collect();
-        for end in fired {
-            if let Some(state) = slices.over(&self.aggregator, end - slicing.size, end) {
-                let (window, value) = (slicing.window(end), self.aggregator.result(state));
-                let result = self.emit.result(WindowResult { key: key.clone(), window, value });
-                self.outbox.push(result, Some(window.max_timestamp()));
+        let mut state = self.aggregator.create();
+        self.aggregator.add(&mut state, record);
+        self.newest_closed = self.newest_closed.max(index);
+        let Core { aggregator, emit, outbox, closed, .. } = self;
+        closed.upsert(hash, key, Slices::new, |key, slices| {
+            slices.put(aggregator, index, state);
+            for end in fired {
+                if let Some(state) = slices.over(aggregator, end - slicing.size, end) {
+                    let (window, value) = (slicing.window(end), aggregator.result(state));
+                    let result = emit.result(WindowResult { key: key.clone(), window, value });
+                    outbox.push(result, Some(window.max_timestamp()));
+                }
             }
-        }
+            ((), Then::Keep)
+        });
         0
     }
 
-    fn put_closed(&mut self, hash: u64, key: K, index: i64, state: A::State) {
-        self.newest_closed = self.newest_closed.max(index);
-        let entry =
-            self.closed.entry(table_hash(hash), |(other, _)| *other == key, |(other, _)| table_hash(other.key_hash()));
-        let slices = match entry {
-            Entry::Occupied(entry) => &mut entry.into_mut().1,
-            Entry::Vacant(entry) => &mut entry.insert((key, Slices::new())).into_mut().1,
-        };
-        slices.put(&self.aggregator, index, state);
+    /// Moves an open slice to the closed ones.
+    fn close(&mut self, slice: OpenSlice<K, A::State>) -> Result<()> {
+        self.newest_closed = self.newest_closed.max(slice.index);
+        let Core { aggregator, closed, .. } = self;
+        let mut entries = slice.table.into_entries();
+        for (key, state) in entries.by_ref() {
+            closed.upsert(key.key_hash(), key, Slices::new, |_, slices| {
+                slices.put(aggregator, slice.index, state);
+                ((), Then::Keep)
+            });
+        }
+        entries.check()
+    }
+
+    /// Tells of a state that could not be encoded or decoded.
+    fn check(&mut self) -> Result<()> {
+        if self.backend == StateBackend::Memory {
+            return Ok(());
+        }
+        self.open.iter_mut().try_for_each(|slice| slice.table.check())?;
+        self.closed.check()
     }
 
     /// Hands on one batch of what is ready, windows that are complete included.
@@ -262,24 +290,28 @@ where
                     let value = aggregator.result(state);
                     batch.push_at(emit.result(WindowResult { key, window, value }), last);
                 }
-                if batch.len() < BATCH_SIZE && !self.next_window() {
+                if batch.len() < BATCH_SIZE && !self.next_window()? {
                     break;
                 }
             }
             self.outbox.batch = batch;
+            self.check()?;
         }
         self.outbox.send(out)
     }
 
     /// Begins with the next window that is complete. False if there is none.
-    fn next_window(&mut self) -> bool {
+    fn next_window(&mut self) -> Result<bool> {
+        if let Firing::Table(fired) = &mut self.firing {
+            fired.check()?;
+        }
         self.firing = Firing::Nothing;
         let Some(end) = self.next_end() else {
             self.fired = self.complete;
             if !self.closed.is_empty() && self.expired(self.rules.slicing.last_end(self.newest_closed)) {
                 self.closed.clear();
             }
-            return false;
+            return Ok(false);
         };
         self.current = (0, 0, 0);
         self.fired = end;
@@ -288,17 +320,15 @@ where
         if self.is_direct() {
             // There is just one, because every slice is the end of a window.
             if let Some(slice) = self.open.drain(..slices).next() {
-                self.firing = Firing::Table(slice.table.into_iter());
+                self.firing = Firing::Table(slice.table.into_entries());
             }
-            return true;
+            return Ok(true);
         }
         for slice in self.open.drain(..slices).collect::<Vec<_>>() {
-            for (key, state) in slice.table {
-                self.put_closed(key.key_hash(), key, slice.index, state);
-            }
+            self.close(slice)?;
         }
         self.firing = Firing::List(self.merge_window(end).into_iter());
-        true
+        Ok(true)
     }
 
     /// The end of the first window that is complete, has not fired and is not empty.
@@ -318,9 +348,11 @@ where
         let gone = slicing.complete(watermark.saturating_sub(*lateness)).min(end);
         let needed = gone - slicing.size + slicing.slide;
         let start = end - slicing.size;
+        // A restored subtask may own slices that another one had closed at a later watermark.
+        let slides = *premerge && self.newest_closed < end;
         let mut merged = Vec::with_capacity(self.closed.len());
-        self.closed.retain(|(key, slices)| {
-            let state = match premerge {
+        self.closed.visit_all(|key, slices| {
+            let state = match slides {
                 true => slices.slide(aggregator, start),
                 false => slices.over(aggregator, start, end),
             };
@@ -328,7 +360,7 @@ where
                 merged.push((key.clone(), state));
             }
             slices.forget_before(needed);
-            !slices.is_empty()
+            Then::keep_if(!slices.is_empty())
         });
         merged
     }
@@ -348,25 +380,6 @@ where
     }
 }
 
-/// Adds a record to a table of states.
-#[inline(always)]
-fn add<K: Key, T, A: Aggregator<T>>(
-    table: &mut HashTable<(K, A::State)>,
-    aggregator: &A,
-    hash: u64,
-    key: K,
-    record: T,
-) {
-    match table.entry(table_hash(hash), |(other, _)| *other == key, |(other, _)| table_hash(other.key_hash())) {
-        Entry::Occupied(mut entry) => aggregator.add(&mut entry.get_mut().1, record),
-        Entry::Vacant(entry) => {
-            let mut state = aggregator.create();
-            aggregator.add(&mut state, record);
-            entry.insert((key, state));
-        }
-    }
-}
-
 impl<K, T, A, E, O> Operator<Keyed<K, T>, O> for SlicedWindows<K, T, A, E, O>
 where
     K: Key,
@@ -376,6 +389,8 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.windows.context = Some(context.clone());
+        self.windows.backend = context.state_backend();
+        self.windows.closed = Values::new(self.windows.backend);
         self.windows.set_watermark(i64::MIN);
         self.windows.fired = self.windows.complete;
         Ok(())
@@ -403,41 +418,45 @@ where
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        let windows = &self.windows;
+        let windows = &mut self.windows;
         let context = windows.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
-        let mut writer = GroupWriter::new(context);
-        for slice in &windows.open {
-            for (key, state) in &slice.table {
-                writer.add(key.key_hash(), &(key, slice.index, state))?;
-            }
+        for slice in &mut windows.open {
+            slice.table.snapshot(&format!("{OPEN}{}", slice.index), context, snapshot)?;
         }
-        for (key, slices) in &windows.closed {
-            for (index, state) in slices.iter() {
-                writer.add(key.key_hash(), &(key, index, state))?;
-            }
-        }
-        writer.finish("slices", snapshot);
+        windows.closed.snapshot(CLOSED, context, snapshot)?;
         write_watermark(windows.watermark, context, snapshot)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let context = self.windows.context.clone().ok_or_else(|| Error::internal("a restore before open"))?;
         let windows = &mut self.windows;
+        let context = windows.context.clone().ok_or_else(|| Error::internal("a restore before open"))?;
         windows.set_watermark(read_watermark(&context, snapshot)?);
         windows.fired = windows.complete;
-        read_groups(snapshot, "slices", &context, |(key, index, state): (K, i64, A::State)| {
-            if index < windows.complete {
-                windows.put_closed(key.key_hash(), key, index, state);
-                return;
+        for index in open_slices(snapshot)? {
+            let mut table = Values::new(windows.backend);
+            table.restore(&format!("{OPEN}{index}"), &context, snapshot)?;
+            if !table.is_empty() {
+                let at = windows.open.partition_point(|slice| slice.index < index);
+                windows.open.insert(at, OpenSlice { index, table });
             }
-            let start = windows.rules.slicing.grid.start(index);
-            windows.turn_to(start);
-            let table = &mut windows.open[windows.current.2].table;
-            table.insert_unique(table_hash(key.key_hash()), (key, state), |(k, _)| table_hash(k.key_hash()));
-        })
+        }
+        windows.closed.restore(CLOSED, &context, snapshot)?;
+        let newest = &mut windows.newest_closed;
+        windows.closed.for_each(|_, slices| *newest = (*newest).max(slices.newest().unwrap_or(i64::MIN)));
+        windows.check()
     }
 
     fn failed_at(&self) -> Option<usize> {
         Some(self.seen)
     }
+}
+
+/// The slices that were open when a snapshot was taken.
+fn open_slices(snapshot: &Snapshot) -> Result<BTreeSet<i64>> {
+    let names = snapshot.with_prefix(OPEN).map(|(name, _)| &name[OPEN.len()..]);
+    let index = |name: &str| {
+        let index = name.split('/').next().and_then(|index| index.parse().ok());
+        index.ok_or_else(|| corrupt("open slices", &format!("`{name}` begins with no index")))
+    };
+    names.map(index).collect()
 }

@@ -15,6 +15,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::window::aggregate::Aggregator;
 
 /// The slices of one key, by index.
@@ -34,15 +36,33 @@ struct Slice<S> {
     merged: S,
 }
 
-impl<S: Clone> Slices<S> {
+/// Without the stacks, which are made anew.
+impl<S: Serialize> Serialize for Slices<S> {
+    fn serialize<E: Serializer>(&self, serializer: E) -> Result<E::Ok, E::Error> {
+        serializer.collect_seq(self.slices.iter().map(|slice| (slice.index, &slice.state)))
+    }
+}
+
+impl<'de, S: Clone + Deserialize<'de>> Deserialize<'de> for Slices<S> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Slices<S>, D::Error> {
+        let slices = Vec::<(i64, S)>::deserialize(deserializer)?;
+        let slices = slices.into_iter().map(|(index, state)| Slice { index, merged: state.clone(), state });
+        Ok(Slices { slices: slices.collect(), ..Slices::new() })
+    }
+}
+
+impl<S> Slices<S> {
     pub(crate) fn new() -> Slices<S> {
         Slices { slices: VecDeque::new(), left: 0, front: 0, back: None }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i64, &S)> {
-        self.slices.iter().map(|slice| (slice.index, &slice.state))
+    /// The greatest index of a slice.
+    pub(crate) fn newest(&self) -> Option<i64> {
+        self.slices.back().map(|slice| slice.index)
     }
+}
 
+impl<S: Clone> Slices<S> {
     pub(crate) fn is_empty(&self) -> bool {
         self.slices.is_empty()
     }

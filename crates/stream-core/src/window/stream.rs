@@ -12,7 +12,7 @@ use crate::window::assign::{Assigner, Kind, TimeKind, Windows};
 use crate::window::count::{CountWindows, Counts};
 use crate::window::general::{GeneralWindows, Rules as GeneralRules};
 use crate::window::grid::millis;
-use crate::window::late::{Emit, LateCount, LateRecords, ResultOrLate, Results, ResultsAndLate};
+use crate::window::late::{Emit, LateCount, LateRecords, Results, ResultsAndLate};
 use crate::window::sliced::{Rules, SlicedWindows};
 use crate::window::time_window::{TimeWindow, WindowResult};
 use crate::window::trigger::{EventTimeTrigger, Trigger};
@@ -207,17 +207,15 @@ impl<K: Key, T: Record> WindowedStream<K, T> {
     }
 }
 
-/// As [`WindowedStream`], with late records as a second stream: what ends it gives two streams. Results and records are
-/// cloned on the way, because both streams come from one operator.
+/// As [`WindowedStream`], with late records as a second stream: what ends it gives two streams.
 #[must_use = "windows give nothing until something is made of them, such as .count()"]
 pub struct LateWindowedStream<K, T>(WindowedStream<K, T>);
 
-impl<K: Key, T: Record + Clone> LateWindowedStream<K, T> {
+impl<K: Key, T: Record> LateWindowedStream<K, T> {
     /// As [`WindowedStream::aggregate`], and the late records.
     pub fn aggregate<A>(self, aggregator: A) -> (DataStream<WindowResult<K, A::Output>>, DataStream<T>)
     where
         A: Aggregator<T>,
-        A::Output: Clone,
     {
         self.windows("window_aggregate", aggregator, true)
     }
@@ -249,6 +247,28 @@ impl<K: Key, T: Record + Clone> LateWindowedStream<K, T> {
         self.windows("window_sum", sum(get), true)
     }
 
+    /// As [`WindowedStream::min`], and the late records.
+    pub fn min<N>(
+        self,
+        get: impl Fn(&T) -> N + Clone + Send + 'static,
+    ) -> (DataStream<WindowResult<K, N>>, DataStream<T>)
+    where
+        N: WindowState + PartialOrd,
+    {
+        self.windows("window_min", min(get), true)
+    }
+
+    /// As [`WindowedStream::max`], and the late records.
+    pub fn max<N>(
+        self,
+        get: impl Fn(&T) -> N + Clone + Send + 'static,
+    ) -> (DataStream<WindowResult<K, N>>, DataStream<T>)
+    where
+        N: WindowState + PartialOrd,
+    {
+        self.windows("window_max", max(get), true)
+    }
+
     /// As [`WindowedStream::process`], and the late records.
     pub fn process<R>(
         self,
@@ -272,18 +292,8 @@ impl<K: Key, T: Record + Clone> LateWindowedStream<K, T> {
     ) -> (DataStream<WindowResult<K, A::Output>>, DataStream<T>)
     where
         A: Aggregator<T>,
-        A::Output: Clone,
     {
-        let both = self.0.windows(kind, aggregator, ResultsAndLate, premerge);
-        let results = both.clone().flat_map(|either| match either {
-            ResultOrLate::Result(result) => Some(result),
-            ResultOrLate::Late(_) => None,
-        });
-        let late = both.flat_map(|either| match either {
-            ResultOrLate::Result(_) => None,
-            ResultOrLate::Late(record) => Some(record),
-        });
-        (results, late)
+        self.0.windows(kind, aggregator, ResultsAndLate, premerge).split()
     }
 }
 
@@ -311,6 +321,11 @@ impl<K: Key, T: Record> CountWindowedStream<K, T> {
         self.windows("count_window_aggregate", aggregator, true)
     }
 
+    /// As [`WindowedStream::count`]: the count of the window, less for the first sliding ones.
+    pub fn count(self) -> DataStream<WindowResult<K, u64>> {
+        self.windows("count_window_count", Count, true)
+    }
+
     /// As [`WindowedStream::reduce`].
     pub fn reduce(self, function: impl Fn(T, T) -> T + Clone + Send + 'static) -> DataStream<WindowResult<K, T>>
     where
@@ -325,6 +340,22 @@ impl<K: Key, T: Record> CountWindowedStream<K, T> {
         N: WindowState + Add<Output = N>,
     {
         self.windows("count_window_sum", sum(get), true)
+    }
+
+    /// As [`WindowedStream::min`].
+    pub fn min<N>(self, get: impl Fn(&T) -> N + Clone + Send + 'static) -> DataStream<WindowResult<K, N>>
+    where
+        N: WindowState + PartialOrd,
+    {
+        self.windows("count_window_min", min(get), true)
+    }
+
+    /// As [`WindowedStream::max`].
+    pub fn max<N>(self, get: impl Fn(&T) -> N + Clone + Send + 'static) -> DataStream<WindowResult<K, N>>
+    where
+        N: WindowState + PartialOrd,
+    {
+        self.windows("count_window_max", max(get), true)
     }
 
     /// As [`WindowedStream::process`], without a window: there is no time to speak of.

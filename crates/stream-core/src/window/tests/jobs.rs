@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crew::{Id, Ids};
+use super::ids::{Id, Ids};
 use super::oracle::{Oracle, Shape, When, sessions};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::source::{Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 use crate::stream::DataStream;
 use crate::testing::TestDriver;
+use crate::testing::crew::any_backend;
 use crate::testing::random::Random;
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
@@ -124,7 +125,8 @@ fn run(
     for ((key, id), millis) in scripts.iter().flatten().flat_map(|(records, _)| records) {
         records.entry(*key).or_default().push((*millis, *id));
     }
-    let mut driver = TestDriver::new().seed(seed).parallelism(1 + random.index(3));
+    let driver = TestDriver::new().seed(seed).parallelism(1 + random.index(3));
+    let mut driver = driver.state_backend(any_backend(&mut random));
     if random.below(3) == 0 {
         driver = driver.exchange_bytes(1);
     }

@@ -1,7 +1,7 @@
 //! Windows against brute force: random streams with disorder, late records, idle inputs and restores at another
 //! parallelism. Every case has a seed, which a failure names.
 
-mod crew;
+mod ids;
 mod jobs;
 mod oracle;
 mod random;

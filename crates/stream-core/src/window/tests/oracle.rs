@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::crew::{Id, Out, Step};
+use super::ids::{Id, Out};
+use crate::testing::crew::Step;
 use crate::window::time_window::TimeWindow;
 
 /// Which windows there are.
@@ -87,7 +88,7 @@ impl Run {
             }
             Step::Watermark(watermark) => self.watermark = self.watermark.max(*watermark),
             Step::Pass(time) => self.wall += i64::try_from(*time).expect("a short time"),
-            Step::Restore(_) => {}
+            Step::Restore(_) | Step::End => {}
         }
         self.ends(before, self.oracle.time(self), &mut out);
         out.sort();

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crew::{Crew, Ids, Out, Step};
+use super::ids::{Ids, OperatorOut, Out, step};
 use super::oracle::{CountRun, Oracle, Shape, When};
 use crate::clock::Clock;
+use crate::state::StateBackend;
+use crate::testing::crew::{Crew, Step, any_backend};
 use crate::testing::random::Random;
 use crate::window::assign::{Assigner, Gap, Kind, TimeKind};
 use crate::window::count::{CountWindows, Counts};
@@ -33,11 +35,11 @@ fn slicing(size: i64, slide: i64, offset: i64) -> Slicing {
     Slicing::even(ms(size), ms(slide)).moved(ms(offset))
 }
 
-fn crew(path: Path, oracle: Oracle, parallelism: usize) -> Crew {
+fn crew(path: Path, oracle: Oracle, parallelism: usize, backend: StateBackend) -> Crew<OperatorOut> {
     let late = LateCount::default();
     if let (Path::Sliced(premerge), Shape::Sliding { size, slide, offset }) = (path, oracle.shape) {
         let rules = Rules { slicing: slicing(size, slide, offset), lateness: oracle.lateness, premerge };
-        return Crew::new(parallelism, move || {
+        return Crew::new(parallelism, backend, move |_| {
             SlicedWindows::new(rules.clone(), Ids, ResultsAndLate, LateRecords::new(late.clone()))
         });
     }
@@ -56,7 +58,7 @@ fn crew(path: Path, oracle: Oracle, parallelism: usize) -> Crew {
     };
     let time = if oracle.processing_time { TimeKind::Processing } else { TimeKind::Event };
     let rules = GeneralRules { assigner: Assigner { kind, time }, trigger, lateness: oracle.lateness };
-    Crew::new(parallelism, move || {
+    Crew::new(parallelism, backend, move |_| {
         GeneralWindows::new(rules.clone(), Ids, ResultsAndLate, LateRecords::new(late.clone()))
     })
 }
@@ -92,7 +94,7 @@ fn check(path: Path, describe: impl Fn(&mut Random) -> Oracle) {
     for seed in 0..CASES {
         let mut random = Random::new(seed);
         let oracle = describe(&mut random);
-        let mut crew = crew(path, oracle, 1 + random.index(3));
+        let mut crew = crew(path, oracle, 1 + random.index(3), any_backend(&mut random));
         let mut run = oracle.run(crew.clock.now().wall.as_millis());
         let steps = script(&mut random, oracle.processing_time);
         compare(&format!("seed {seed}, {path:?}, {oracle:?}"), &steps, &mut crew, |step| run.step(step));
@@ -100,17 +102,17 @@ fn check(path: Path, describe: impl Fn(&mut Random) -> Oracle) {
 }
 
 /// The same steps for both, and the same results after each of them.
-fn compare(case: &str, steps: &[Step], crew: &mut Crew, mut oracle: impl FnMut(&Step) -> Vec<Out>) {
+fn compare(case: &str, steps: &[Step], crew: &mut Crew<OperatorOut>, mut oracle: impl FnMut(&Step) -> Vec<Out>) {
     let mut last = i64::MIN;
-    for (index, step) in steps.iter().enumerate() {
-        if let Step::Watermark(watermark) = step {
+    for (index, now) in steps.iter().enumerate() {
+        if let Step::Watermark(watermark) = now {
             // Watermarks never go back on a stream.
             if *watermark <= last {
                 continue;
             }
             last = *watermark;
         }
-        let (expected, actual) = (oracle(step), crew.step(step));
+        let (expected, actual) = (oracle(now), step(crew, now));
         if expected != actual {
             let more = |of: &[Out], than: &[Out]| of.iter().filter(|o| !than.contains(o)).cloned().collect::<Vec<_>>();
             panic!(
@@ -225,7 +227,8 @@ fn count_windows() {
         let (count, step) = (1 + random.below(8), 1 + random.below(8));
         let counts =
             Counts { count, step: if random.below(2) == 0 { count } else { step }, premerge: random.below(2) == 0 };
-        let mut crew = Crew::new(1 + random.index(3), move || CountWindows::new(counts, Ids, ResultsAndLate));
+        let (parallelism, backend) = (1 + random.index(3), any_backend(&mut random));
+        let mut crew = Crew::new(parallelism, backend, move |_| CountWindows::new(counts, Ids, ResultsAndLate));
         let mut run = CountRun::new(counts.count as usize, counts.step as usize);
         let steps = script(&mut random, false);
         let case = format!("seed {seed}, {} every {}", counts.count, counts.step);

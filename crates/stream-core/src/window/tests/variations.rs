@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use super::crew::{Id, Ids, OperatorOut};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::ids::{Id, Ids, OperatorOut};
 use crate::batch::BATCH_SIZE;
+use crate::either::Either;
 use crate::key::Keyed;
-use crate::operator::OperatorContext;
+use crate::operator::{Operator, OperatorContext};
+use crate::state::StateBackend;
+use crate::testing::crew::{Crew, Step};
 use crate::testing::{Harness, VirtualClock};
 use crate::time::Timestamp;
 use crate::window::assign::{Assigner, Gap, Kind, TimeKind};
 use crate::window::count::{CountWindows, Counts};
 use crate::window::general::{GeneralWindows, Rules as GeneralRules};
 use crate::window::grid::Slicing;
-use crate::window::late::{LateCount, LateRecords, ResultOrLate, Results, ResultsAndLate};
+use crate::window::late::{LateCount, LateRecords, Results, ResultsAndLate};
 use crate::window::sliced::{Rules, SlicedWindows};
 use crate::window::time_window::{TimeWindow, WindowResult};
 use crate::window::trigger::{EarlyTrigger, EventTimeTrigger, Trigger};
-use crate::window::{Count, TriggerContext};
+use crate::window::{Aggregator, Count, TriggerContext};
 
 fn sliced(size: u64, slide: u64, lateness: i64) -> SlicedWindows<u8, Id, Ids, ResultsAndLate, OperatorOut> {
     let ms = std::time::Duration::from_millis;
@@ -39,11 +44,11 @@ fn record(key: u8, id: Id, millis: i64) -> (Keyed<u8, Id>, i64) {
 
 fn result(key: u8, start: i64, end: i64, ids: &[Id]) -> (OperatorOut, i64) {
     let window = TimeWindow::of_millis(start, end);
-    (ResultOrLate::Result(WindowResult { key, window, value: ids.to_vec() }), end - 1)
+    (Either::Left(WindowResult { key, window, value: ids.to_vec() }), end - 1)
 }
 
 fn late(id: Id, millis: i64) -> (OperatorOut, i64) {
-    (ResultOrLate::Late(id), millis)
+    (Either::Right(id), millis)
 }
 
 #[test]
@@ -91,8 +96,7 @@ fn windows_that_fire_early_and_again() {
 fn count_windows() {
     let counts = Counts { count: 3, step: 2, premerge: true };
     let make = move || CountWindows::new(counts, Ids, ResultsAndLate);
-    let ids =
-        |key, ids: &[Id]| ResultOrLate::Result(WindowResult { key, window: TimeWindow::ALL, value: ids.to_vec() });
+    let ids = |key, ids: &[Id]| Either::Left(WindowResult { key, window: TimeWindow::ALL, value: ids.to_vec() });
     let records = [(1, 1), (1, 2), (2, 3), (1, 4), (1, 5), (2, 6), (1, 7)].map(|(key, id)| Keyed::new(key, id));
     Harness::new(make).input(records).output([ids(1, &[1, 2]), ids(1, &[2, 4, 5]), ids(2, &[3, 6])]).check();
 }
@@ -117,10 +121,10 @@ fn records_at_the_ends_of_time() {
     for slide in [10, 3] {
         let make = move || sliced(10, slide, 0);
         let input = [record(1, 1, i64::MIN), record(1, 2, 0), record(1, 3, i64::MAX)];
-        let mut crew = super::crew::Crew::new(1, make);
+        let mut crew = Crew::new(1, StateBackend::Memory, move |_| make());
         let records = input.map(|(keyed, at)| (1, keyed.into_parts().2, at)).to_vec();
-        assert!(crew.step(&super::crew::Step::Records(records)).is_empty());
-        let found = crew.step(&super::crew::Step::Watermark(i64::MAX));
+        assert!(crew.step(&Step::Records(records)).is_empty());
+        let found = crew.step(&Step::Watermark(i64::MAX));
         assert!(found.len() >= 3, "{found:?}");
     }
 }
@@ -149,8 +153,7 @@ fn a_trigger_of_ones_own() {
             crate::window::Fire::AndPurge
         }
     }
-    let mut crew = super::crew::Crew::new(2, || general(Kind::Global, Arc::new(AfterASecond), 0));
-    use super::crew::Step;
+    let mut crew = Crew::new(2, StateBackend::Memory, |_| general(Kind::Global, Arc::new(AfterASecond), 0));
     assert!(crew.step(&Step::Records(vec![(1, 1, 0), (1, 2, 5), (2, 3, 0)])).is_empty());
     crew.step(&Step::Restore(3));
     assert!(crew.step(&Step::Pass(1000)).is_empty());
@@ -159,4 +162,65 @@ fn a_trigger_of_ones_own() {
     let context = OperatorContext::new("o", "o", 0, 1).with_clock(Arc::new(VirtualClock::new()));
     let make = || general(Kind::Global, Arc::new(AfterASecond), 0);
     Harness::new(make).context(context).input_at([record(1, 1, 5)]).output([]).check();
+}
+
+/// A state that can't be written down.
+#[derive(Clone)]
+struct Unspeakable;
+
+impl Serialize for Unspeakable {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no words"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unspeakable {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Unspeakable, D::Error> {
+        Ok(Unspeakable)
+    }
+}
+
+impl Aggregator<Id> for Unspeakable {
+    type State = Unspeakable;
+    type Output = Id;
+
+    fn create(&self) -> Unspeakable {
+        Unspeakable
+    }
+
+    fn add(&self, _: &mut Unspeakable, _: Id) {}
+
+    fn merge(&self, _: &mut Unspeakable, _: Unspeakable) {}
+
+    fn result(&self, _: Unspeakable) -> Id {
+        0
+    }
+}
+
+fn failure<P>(make: impl Fn() -> P) -> String
+where
+    P: Operator<Keyed<u8, Id>, WindowResult<u8, Id>> + 'static,
+{
+    let context = OperatorContext::new("o", "o", 0, 1).with_state_backend(StateBackend::Bytes);
+    let harness = Harness::new(make).context(context).input_at([record(1, 1, 5)]).output([]);
+    harness.failure().expect("bytes have to be written")
+}
+
+#[test]
+fn a_state_that_is_no_bytes_fails_the_job() {
+    let late = || LateRecords::new(LateCount::default());
+    let ms = std::time::Duration::from_millis;
+    let slicing = || Slicing::even(ms(10), ms(10));
+    let sliced = Rules { slicing: slicing(), lateness: 0, premerge: true };
+    let assigner = Assigner { kind: Kind::Slices(slicing()), time: TimeKind::Event };
+    let general = GeneralRules { assigner, trigger: Arc::new(EventTimeTrigger), lateness: 0 };
+    let counts = Counts { count: 2, step: 2, premerge: true };
+    let failures = [
+        failure(|| SlicedWindows::new(sliced.clone(), Unspeakable, Results, late())),
+        failure(|| GeneralWindows::new(general.clone(), Unspeakable, Results, late())),
+        failure(|| CountWindows::new(counts, Unspeakable, Results)),
+    ];
+    for failure in failures {
+        assert!(failure.contains("the operator failed at a batch: error[user]: a value can't be encoded"), "{failure}");
+    }
 }

@@ -1,4 +1,4 @@
-//! A few subtasks of one window operator, driven by hand, and what comes out of them.
+//! A few subtasks of one keyed operator, driven by hand: state moves between them when their number changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,87 +7,53 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::Result;
 use crate::key::{KeyHash, Keyed, key_group, key_group_subtask};
 use crate::operator::{Barrier, Operator, OperatorContext, Output, Snapshot};
+use crate::state::StateBackend;
 use crate::testing::VirtualClock;
+use crate::testing::random::Random;
 use crate::time::Timestamp;
-use crate::window::aggregate::Aggregator;
-use crate::window::late::ResultOrLate;
-use crate::window::time_window::{TimeWindow, WindowResult};
 
-/// What the records of the tests are: their number.
-pub(super) type Id = u32;
+/// Where state may live.
+pub(crate) const BACKENDS: [StateBackend; 2] = [StateBackend::Memory, StateBackend::Bytes];
 
-/// What comes out, in a form that both sides of a comparison can make.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Out {
-    Result { at: Option<i64>, key: u8, window: TimeWindow, ids: Vec<Id> },
-    Late(Id),
-}
-
-pub(super) type OperatorOut = ResultOrLate<WindowResult<u8, Vec<Id>>, Id>;
-
-/// Keeps the numbers of the records.
-#[derive(Clone)]
-pub(super) struct Ids;
-
-impl Aggregator<Id> for Ids {
-    type State = Vec<Id>;
-    type Output = Vec<Id>;
-
-    fn create(&self) -> Vec<Id> {
-        Vec::new()
-    }
-
-    fn add(&self, state: &mut Vec<Id>, record: Id) {
-        state.push(record);
-    }
-
-    fn merge(&self, state: &mut Vec<Id>, mut other: Vec<Id>) {
-        state.append(&mut other);
-    }
-
-    fn result(&self, mut state: Vec<Id>) -> Vec<Id> {
-        state.sort_unstable();
-        state
-    }
+pub(crate) fn any_backend(random: &mut Random) -> StateBackend {
+    BACKENDS[random.index(2)]
 }
 
 /// One thing that happens to all subtasks.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// Key, number, milliseconds.
-    Records(Vec<(u8, Id, i64)>),
+    Records(Vec<(u8, u32, i64)>),
     Watermark(i64),
     /// The clock goes on by so many milliseconds.
     Pass(u64),
     /// Snapshot, then other subtasks take over: so many.
     Restore(usize),
+    /// The input is over.
+    End,
 }
 
-type Make = Box<dyn Fn() -> Box<dyn Operator<Keyed<u8, Id>, OperatorOut>>>;
+type Subtask<O> = Box<dyn Operator<Keyed<u8, u32>, O>>;
+type Make<O> = Box<dyn Fn(&OperatorContext) -> Subtask<O>>;
 
-pub(super) struct Crew {
-    make: Make,
-    subtasks: Vec<Box<dyn Operator<Keyed<u8, Id>, OperatorOut>>>,
-    pub(super) clock: VirtualClock,
+pub(crate) struct Crew<O> {
+    make: Make<O>,
+    subtasks: Vec<Subtask<O>>,
+    backend: StateBackend,
+    pub(crate) clock: VirtualClock,
 }
 
-#[derive(Default)]
-struct Collector {
-    records: Vec<Out>,
+struct Collector<O> {
+    records: Vec<(O, Option<i64>)>,
     batches: usize,
 }
 
-impl Output<OperatorOut> for Collector {
-    fn batch(&mut self, batch: &mut Batch<OperatorOut>) -> Result<()> {
+impl<O: Send> Output<O> for Collector<O> {
+    fn batch(&mut self, batch: &mut Batch<O>) -> Result<()> {
         assert!(batch.len() <= BATCH_SIZE, "a batch of {}", batch.len());
         self.batches += 1;
         let timestamps: Vec<_> = (0..batch.len()).map(|index| batch.timestamp(index)).collect();
-        self.records.extend(batch.drain().zip(timestamps).map(|(out, at)| match out {
-            ResultOrLate::Late(id) => Out::Late(id),
-            ResultOrLate::Result(WindowResult { key, window, value }) => {
-                Out::Result { at: at.map(Timestamp::as_millis), key, window, ids: value }
-            }
-        }));
+        self.records.extend(batch.drain().zip(timestamps.into_iter().map(|at| at.map(Timestamp::as_millis))));
         Ok(())
     }
 
@@ -108,13 +74,17 @@ impl Output<OperatorOut> for Collector {
     }
 }
 
-impl Crew {
-    pub(super) fn new<P>(parallelism: usize, make: impl Fn() -> P + 'static) -> Crew
+impl<O: Send + 'static> Crew<O> {
+    pub(crate) fn new<P>(
+        parallelism: usize,
+        backend: StateBackend,
+        make: impl Fn(&OperatorContext) -> P + 'static,
+    ) -> Crew<O>
     where
-        P: Operator<Keyed<u8, Id>, OperatorOut> + 'static,
+        P: Operator<Keyed<u8, u32>, O> + 'static,
     {
-        let make: Make = Box::new(move || Box::new(make()));
-        let mut crew = Crew { make, subtasks: Vec::new(), clock: VirtualClock::new() };
+        let make: Make<O> = Box::new(move |context| Box::new(make(context)));
+        let mut crew = Crew { make, subtasks: Vec::new(), backend, clock: VirtualClock::new() };
         crew.start(parallelism, None);
         crew
     }
@@ -122,9 +92,10 @@ impl Crew {
     fn start(&mut self, parallelism: usize, snapshot: Option<&Snapshot>) {
         self.subtasks.clear();
         for subtask in 0..parallelism {
-            let context = OperatorContext::new("windows", "windows", subtask, parallelism);
-            let mut operator = (self.make)();
-            operator.open(&context.with_clock(Arc::new(self.clock.clone()))).expect("it opens");
+            let context = OperatorContext::new("crew", "crew", subtask, parallelism);
+            let context = context.with_state_backend(self.backend).with_clock(Arc::new(self.clock.clone()));
+            let mut operator = (self.make)(&context);
+            operator.open(&context).expect("it opens");
             if let Some(snapshot) = snapshot {
                 operator.restore(snapshot).expect("it takes its state back");
             }
@@ -132,9 +103,9 @@ impl Crew {
         }
     }
 
-    /// What comes out, sorted.
-    pub(super) fn step(&mut self, step: &Step) -> Vec<Out> {
-        let mut out = Collector::default();
+    /// What comes out, with its milliseconds.
+    pub(crate) fn step(&mut self, step: &Step) -> Vec<(O, Option<i64>)> {
+        let mut out = Collector { records: Vec::new(), batches: 0 };
         match step {
             Step::Restore(parallelism) => self.restore(*parallelism),
             Step::Records(records) => self.records(records, &mut out),
@@ -149,12 +120,16 @@ impl Crew {
                 self.clock.advance(Duration::from_millis(*time));
                 self.tick(&mut out);
             }
+            Step::End => {
+                for subtask in &mut self.subtasks {
+                    tell(&mut **subtask, &mut out, |subtask, out| subtask.end(out));
+                }
+            }
         }
-        out.records.sort();
         out.records
     }
 
-    fn tick(&mut self, out: &mut Collector) {
+    fn tick(&mut self, out: &mut Collector<O>) {
         let context = OperatorContext::new("", "", 0, 1).with_clock(Arc::new(self.clock.clone()));
         let now = context.now();
         for subtask in &mut self.subtasks {
@@ -164,9 +139,9 @@ impl Crew {
         }
     }
 
-    fn records(&mut self, records: &[(u8, Id, i64)], out: &mut Collector) {
+    fn records(&mut self, records: &[(u8, u32, i64)], out: &mut Collector<O>) {
         let parallelism = self.subtasks.len();
-        let mut batches: Vec<Batch<Keyed<u8, Id>>> = (0..parallelism).map(|_| Batch::new()).collect();
+        let mut batches: Vec<Batch<Keyed<u8, u32>>> = (0..parallelism).map(|_| Batch::new()).collect();
         for (key, id, millis) in records {
             let owner = key_group_subtask(key_group(key.key_hash(), 256), parallelism, 256);
             batches[owner].push_at(Keyed::new(*key, *id), Timestamp::from_millis(*millis));
@@ -176,6 +151,7 @@ impl Crew {
         }
     }
 
+    /// What one backend has written the other one reads, so they take turns.
     fn restore(&mut self, parallelism: usize) {
         let mut whole = Snapshot::default();
         for subtask in &mut self.subtasks {
@@ -185,15 +161,16 @@ impl Crew {
             assert_eq!(twice, None, "two subtasks have it");
             whole.merge(&part);
         }
+        self.backend = BACKENDS[usize::from(self.backend == StateBackend::Memory)];
         self.start(parallelism, Some(&whole));
     }
 }
 
 /// Calls an operator as its link does: then resumes it until nothing is pending, one batch each time.
-fn tell<R>(
-    subtask: &mut dyn Operator<Keyed<u8, Id>, OperatorOut>,
-    out: &mut Collector,
-    call: impl FnOnce(&mut dyn Operator<Keyed<u8, Id>, OperatorOut>, &mut Collector) -> Result<R>,
+fn tell<O: Send, R>(
+    subtask: &mut dyn Operator<Keyed<u8, u32>, O>,
+    out: &mut Collector<O>,
+    call: impl FnOnce(&mut dyn Operator<Keyed<u8, u32>, O>, &mut Collector<O>) -> Result<R>,
 ) -> R {
     let before = out.batches;
     let result = call(subtask, out).expect("no failure");
