@@ -60,7 +60,11 @@ pub(crate) enum LogFormat {
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the job until its sources end or it is stopped (the default)
-    Run,
+    Run {
+        /// Go on from this checkpoint instead of the newest: what was published since then appears again
+        #[arg(long, value_name = "NUMBER")]
+        from: Option<u64>,
+    },
     /// Check configuration and job without starting anything
     Validate {
         /// Ask the brokers too: topics, groups, permissions
@@ -122,7 +126,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Inv
     let program = arguments.next().unwrap_or_else(|| "job".into());
     let (own, settings) = sort(arguments);
     let line = CommandLine::try_parse_from(std::iter::once(program).chain(own)).map_err(Stopped)?;
-    Ok(Invocation { command: line.command.unwrap_or(Command::Run), options: line.options, settings })
+    Ok(Invocation { command: line.command.unwrap_or(Command::Run { from: None }), options: line.options, settings })
 }
 
 /// Splits into what clap parses and what the configuration reads.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, StreamingContext};
 
 use crate::arguments::GraphFormat;
-use crate::{logs, report};
+use crate::{checkpoints, logs, report};
 
 /// Writes to standard output; a reader that has gone away is no error.
 fn say(text: &str) -> Result<()> {
@@ -99,6 +99,9 @@ pub(crate) struct Validate {
 pub(crate) fn validate(ctx: &StreamingContext, name: &str, how: &Validate) -> Result<ExitCode> {
     let plan = ctx.plan(name)?;
     say(&plan.explain(ExplainFormat::Text))?;
+    if let Some(found) = checkpoints::check(ctx, name, how.connect.is_some())? {
+        report::line(&format!("ok: {found}"));
+    }
     let mut unreachable = 0;
     for check in how.connect.map_or(Ok(Vec::new()), |limit| ctx.check_ends(name, limit))? {
         match check.found {

@@ -26,6 +26,7 @@
 //! | 3 | another instance has taken over: don't restart this one |
 
 mod arguments;
+mod checkpoints;
 mod commands;
 mod logs;
 mod report;
@@ -90,7 +91,13 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
             let how = commands::Validate { connect: connect.then_some(*timeout), deny_warnings: *deny_warnings };
             commands::validate(&ctx, &name, &how)
         }
-        _ => running::run(ctx, &name, invocation.options.grace),
+        Command::Run { from } => {
+            let ctx = checkpoints::stored(ctx, &name)?;
+            let ctx = from.iter().fold(ctx, |ctx, sequence| ctx.restore_from(*sequence));
+            running::run(ctx, &name, invocation.options.grace)
+        }
+        // They need no job and were answered above.
+        Command::Completion { .. } | Command::Config(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

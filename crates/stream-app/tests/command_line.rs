@@ -124,10 +124,10 @@ fn validate_checks_without_running() {
     let (code, out, err) = run(&["validate"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("source generate") && err.contains("are valid"), "{out}{err}");
-    let warned = ["validate", "--deny-warnings", "--set", "flink.checkpoints.enable=true"];
+    let warned = ["validate", "--deny-warnings", "--set", "pipeline.auto-watermark-interval=1s"];
     let (code, _, err) = run(&warned);
     assert_eq!(code, 2);
-    assert!(err.contains("flink.checkpoints.enable") && err.contains("1 warning"), "{err}");
+    assert!(err.contains("pipeline.auto-watermark-interval") && err.contains("1 warning"), "{err}");
 }
 
 #[test]

@@ -225,6 +225,13 @@ impl Snapshot {
         from.take_while(move |((state, _), _)| state == name).map(|((_, group), parts)| (*group, parts))
     }
 
+    /// The names of the keyed states.
+    pub(crate) fn states(&self) -> impl Iterator<Item = &str> {
+        let mut last = None;
+        let names = self.groups.keys().map(|(state, _)| state.as_str());
+        names.filter(move |name| last.replace(*name) != Some(*name))
+    }
+
     pub(crate) fn entries(&self) -> &BTreeMap<String, Bytes> {
         &self.entries
     }

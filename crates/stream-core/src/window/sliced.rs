@@ -453,9 +453,9 @@ where
 
 /// The slices that were open when a snapshot was taken.
 fn open_slices(snapshot: &Snapshot) -> Result<BTreeSet<i64>> {
-    let names = snapshot.with_prefix(OPEN).map(|(name, _)| &name[OPEN.len()..]);
+    let names = snapshot.states().filter_map(|state| state.strip_prefix(OPEN));
     let index = |name: &str| {
-        let index = name.split('/').next().and_then(|index| index.parse().ok());
+        let index = name.parse().ok();
         index.ok_or_else(|| corrupt("open slices", &format!("`{name}` begins with no index")))
     };
     names.map(index).collect()
