@@ -54,7 +54,7 @@ fn keys_are_listed_with_what_becomes_of_them() {
     let line = |key: &str| out.lines().find(|line| line.starts_with(&format!("{key} "))).unwrap_or_default().to_owned();
     assert!(out.starts_with("KEY "), "{out}");
     assert!(line("parallelism.default").contains("whole number") && line("parallelism.default").contains("acted on"));
-    assert!(line("execution.checkpointing.interval").contains("warned, not yet"), "{out}");
+    assert!(line("execution.checkpointing.savepoint-dir").contains("there are no savepoints yet"), "{out}");
     assert!(line("flink.option.target").contains("one process, no deployment target"), "{out}");
 
     let (code, out, _) = run(&["config", "keys", "restart-strategy.fixed"]);
@@ -124,10 +124,10 @@ fn validate_checks_without_running() {
     let (code, out, err) = run(&["validate"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("source generate") && err.contains("are valid"), "{out}{err}");
-    let warned = ["validate", "--deny-warnings", "--set", "pipeline.auto-watermark-interval=1s"];
+    let warned = ["validate", "--deny-warnings", "--set", "execution.runtime-mode=BATCH"];
     let (code, _, err) = run(&warned);
     assert_eq!(code, 2);
-    assert!(err.contains("pipeline.auto-watermark-interval") && err.contains("1 warning"), "{err}");
+    assert!(err.contains("execution.runtime-mode") && err.contains("1 warning"), "{err}");
 }
 
 #[test]
