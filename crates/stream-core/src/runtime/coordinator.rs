@@ -313,7 +313,11 @@ impl Coordinator {
             Ok(stored) => {
                 self.counts.completed += 1;
                 let Stored { sequence, epoch, bytes } = stored;
-                tracing::info!(epoch, bytes, "checkpoint {sequence} is complete");
+                match self.counts.completed {
+                    // People want to see that it works; after that they have the list of checkpoints.
+                    1 => tracing::info!(epoch, bytes, "checkpoint {sequence} is complete, the first of this run"),
+                    _ => tracing::debug!(epoch, bytes, "checkpoint {sequence} is complete"),
+                }
                 self.schedule.completed(now);
                 if is_last {
                     self.is_finished = true;
