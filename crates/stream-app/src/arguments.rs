@@ -82,11 +82,24 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = GraphFormat::Text)]
         format: GraphFormat,
     },
+    /// Look at what is stored of the job
+    #[command(subcommand)]
+    Checkpoint(CheckpointCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Print a completion script for a shell
     Completion { shell: clap_complete::Shell },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CheckpointCommand {
+    /// List the checkpoints, newest first, and whether their files are there
+    List,
+    /// Print what a checkpoint has: positions, state, files
+    Inspect { number: u64 },
+    /// Read every byte of a checkpoint (or of all) and say what is damaged, if anything is
+    Verify { number: Option<u64> },
 }
 
 #[derive(Subcommand)]

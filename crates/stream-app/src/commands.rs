@@ -7,10 +7,10 @@ use std::time::Duration;
 use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, StreamingContext};
 
 use crate::arguments::GraphFormat;
-use crate::{checkpoints, logs, report};
+use crate::{logs, report, stores};
 
 /// Writes to standard output; a reader that has gone away is no error.
-fn say(text: &str) -> Result<()> {
+pub(crate) fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -52,7 +52,7 @@ pub(crate) fn keys(ctx: &StreamingContext, prefix: &str) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn or_dash(text: &str) -> String {
+pub(crate) fn or_dash(text: &str) -> String {
     if text.is_empty() { "-".to_owned() } else { text.to_owned() }
 }
 
@@ -60,7 +60,7 @@ fn or_dash(text: &str) -> String {
 const WIDTHS_MAX: (usize, usize) = (64, 32);
 
 /// Lines with their cells below each other.
-fn table<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] = std::array::from_fn(|column| {
         let most = if column == 0 { WIDTHS_MAX.0 } else { WIDTHS_MAX.1 };
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -99,7 +99,7 @@ pub(crate) struct Validate {
 pub(crate) fn validate(ctx: &StreamingContext, name: &str, how: &Validate) -> Result<ExitCode> {
     let plan = ctx.plan(name)?;
     say(&plan.explain(ExplainFormat::Text))?;
-    if let Some(found) = checkpoints::check(ctx, name, how.connect.is_some())? {
+    if let Some(found) = stores::check(ctx, name, how.connect.is_some())? {
         report::line(&format!("ok: {found}"));
     }
     let mut unreachable = 0;

@@ -1,7 +1,7 @@
 //! A job's command line.
 //!
 //! One function that describes the job is all a program needs; [`run`] makes the rest: layered configuration from
-//! files, environment and arguments, `run`, `validate`, `graph`, `config` and `completion`, logs on standard error,
+//! files, environment and arguments, `run`, `validate`, `graph`, `checkpoint`, `config` and `completion`, logs on standard error,
 //! data on standard output, signals that stop the job well, and exit codes that supervisors can act on.
 //!
 //! ```no_run
@@ -26,11 +26,12 @@
 //! | 3 | another instance has taken over: don't restart this one |
 
 mod arguments;
-mod checkpoints;
+mod checkpoint;
 mod commands;
 mod logs;
 mod report;
 mod running;
+mod stores;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,8 +84,12 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
         let code = commands::keys(&ctx, prefix.as_deref().unwrap_or_default())?;
         return described.map(|()| code);
     }
-    described?;
     let name = job_name(&ctx);
+    if let Command::Checkpoint(command) = &invocation.command {
+        // Where it is follows from the settings alone: a job that can't start may be looked at.
+        return checkpoint::look(&stores::open(&ctx, &name)?, &name, command);
+    }
+    described?;
     match &invocation.command {
         Command::Graph { format } => commands::graph(&ctx, &name, *format),
         Command::Validate { connect, timeout, deny_warnings } => {
@@ -92,12 +97,12 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
             commands::validate(&ctx, &name, &how)
         }
         Command::Run { from } => {
-            let ctx = checkpoints::stored(ctx, &name)?;
+            let ctx = stores::stored(ctx, &name)?;
             let ctx = from.iter().fold(ctx, |ctx, sequence| ctx.restore_from(*sequence));
             running::run(ctx, &name, invocation.options.grace)
         }
         // They need no job and were answered above.
-        Command::Completion { .. } | Command::Config(_) => Ok(ExitCode::SUCCESS),
+        Command::Completion { .. } | Command::Config(_) | Command::Checkpoint(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

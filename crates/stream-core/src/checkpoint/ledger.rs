@@ -20,6 +20,7 @@ use crate::checkpoint::envelope;
 use crate::checkpoint::manifest::{
     CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
     SubtaskState, damaged,
+use crate::checkpoint::inspection::check_job;
 };
 use crate::checkpoint::store::{CheckpointStore, Creation};
 use crate::error::{Error, ErrorKind, Result};
@@ -493,11 +494,7 @@ fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from:
 }
 
 fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {
-    let name = manifest.name();
-    if manifest.job != writer.job {
-        let message = format!("`{name}` is of job `{}`, this is job `{}`", manifest.job, writer.job);
-        return Err(Error::new(ErrorKind::Config, message).with_hint("give each job a checkpoint directory of its own"));
-    }
+    check_job(manifest, &writer.job)?;
     if manifest.max_parallelism != number(writer.max_parallelism) {
         let (was, is) = (manifest.max_parallelism, writer.max_parallelism);
         let message = format!("`{name}` has {was} key groups, this job has {is}: they are fixed for the life of a job");
@@ -517,6 +514,7 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
         let range = usize::try_from(piece.offset).ok().zip(end.and_then(|end| usize::try_from(end).ok()));
         let bytes = file.zip(range).filter(|(file, (_, end))| *end <= file.len());
         let bytes = bytes.map(|(file, (start, end))| file.slice(start..end));
+        let name = manifest.name();
         bytes.ok_or_else(|| damaged(&name, &format!("it names bytes that are not there: {piece:?}")))
     };
     let pieces = |entry: &StateEntry| entry.pieces.iter().map(piece).collect::<Result<Vec<Bytes>>>();
@@ -529,6 +527,11 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
             let (mut entries, mut groups) = (BTreeMap::new(), BTreeMap::new());
             for (name, entry) in &state.entries {
                 entries.insert(name.clone(), pieces(entry)?.concat().into());
+    assemble(manifest, &files)
+}
+
+/// A checkpoint from its manifest and the contents of its files.
+pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoint> {
             }
             for (name, entry) in &state.groups {
                 groups.insert(name.clone(), Parts { whole: true, parts: pieces(entry)? });
@@ -557,13 +560,12 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
 }
 
 /// The content of a data file.
-fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<Bytes> {
+pub(crate) fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<Bytes> {
     let Some(object) = store.read(&file.name)? else {
         return Err(damaged(&file.name, "it is missing"));
     };
     if object.len() as u64 != file.size {
-        let (is, was) = (object.len(), file.size);
-        return Err(damaged(&file.name, &format!("it has {is} bytes, its manifest says {was}")));
+        return Err(of_wrong_size(file, object.len() as u64));
     }
     let (_, content) =
         envelope::unwrap(envelope::DATA, FORMAT_VERSION, &object).map_err(|why| damaged(&file.name, &why))?;
@@ -573,3 +575,7 @@ fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<Bytes> {
     }
     Ok(content)
 }
+pub(crate) fn of_wrong_size(file: &DataFile, size: u64) -> Error {
+    damaged(&file.name, &format!("it has {size} bytes, its manifest says {}", file.size))
+}
+

@@ -5,15 +5,18 @@
 //!      │ write                              ▲ restore
 //!   Checkpoints         names, order of writes, fencing, retention         ledger.rs
 //!      │ Manifest: which bytes of which file are whose state               manifest.rs
+//!      │ list, verify                                                    inspection.rs
 //!   CheckpointStore     named objects that are created once                store.rs; stream-store has durable ones
 //! ```
 
 pub(crate) mod envelope;
+mod inspection;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
 mod read;
 mod store;
 
+pub use inspection::{Listed, list, verify};
 pub use manifest::{
     CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
     SubtaskState,
