@@ -85,6 +85,9 @@ pub(crate) enum Command {
     /// Look at what is stored of the job
     #[command(subcommand)]
     Checkpoint(CheckpointCommand),
+    /// Look at the state of an operator
+    #[command(subcommand)]
+    State(StateCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -100,6 +103,20 @@ pub(crate) enum CheckpointCommand {
     Inspect { number: u64 },
     /// Read every byte of a checkpoint (or of all) and say what is damaged, if anything is
     Verify { number: Option<u64> },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum StateCommand {
+    /// Print the keys and values of an operator as JSON, a line each
+    Read {
+        /// The operator's uid
+        uid: String,
+        /// One of its states; all of them if not given
+        state: Option<String>,
+        /// The checkpoint to look into; the newest if not given
+        #[arg(long, value_name = "NUMBER")]
+        checkpoint: Option<u64>,
+    },
 }
 
 #[derive(Subcommand)]

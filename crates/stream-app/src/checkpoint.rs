@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use stream_core::checkpoint::{self, CheckpointStore, CommittedBy, Listed, Manifest, OperatorState, StateEntry};
 use stream_core::{Error, ErrorKind, Result};
 
-use crate::arguments::CheckpointCommand;
+use crate::arguments::{CheckpointCommand, StateCommand};
 use crate::commands::{say, table};
 use crate::report;
 
@@ -22,6 +22,24 @@ pub(crate) fn look(store: &dyn CheckpointStore, job: &str, command: &CheckpointC
         CheckpointCommand::Verify { number: Some(number) } => verify(store, &[find(store, &listed, *number)?]),
         CheckpointCommand::Verify { number: None } => verify(store, &listed.iter().collect::<Vec<_>>()),
     }
+}
+
+/// Prints the entries of a state, a line of JSON each.
+pub(crate) fn read_state(store: &dyn CheckpointStore, job: &str, command: &StateCommand) -> Result<ExitCode> {
+    let StateCommand::Read { uid, state, checkpoint } = command;
+    let listed = checkpoint::list(store, job)?;
+    let one = match (checkpoint, listed.first()) {
+        (Some(number), _) => find(store, &listed, *number)?,
+        (None, Some(newest)) => newest,
+        (None, None) => {
+            let error = Error::new(ErrorKind::Config, format!("no checkpoint in {}", store.location()));
+            return Err(error.with_hint("the job writes the first one soon after it starts"));
+        }
+    };
+    let manifest = one.manifest.as_ref().map_err(Clone::clone)?;
+    let entries = checkpoint::read_state(store, manifest, uid, state.as_deref())?;
+    say(&entries.iter().map(|entry| format!("{entry}\n")).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn find<'a>(store: &dyn CheckpointStore, listed: &'a [Listed], number: u64) -> Result<&'a Listed> {

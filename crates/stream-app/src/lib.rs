@@ -89,6 +89,9 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
         // Where it is follows from the settings alone: a job that can't start may be looked at.
         return checkpoint::look(&stores::open(&ctx, &name)?, &name, command);
     }
+    if let Command::State(command) = &invocation.command {
+        return checkpoint::read_state(&stores::open(&ctx, &name)?, &name, command);
+    }
     described?;
     match &invocation.command {
         Command::Graph { format } => commands::graph(&ctx, &name, *format),
@@ -102,7 +105,9 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
             running::run(ctx, &name, invocation.options.grace)
         }
         // They need no job and were answered above.
-        Command::Completion { .. } | Command::Config(_) | Command::Checkpoint(_) => Ok(ExitCode::SUCCESS),
+        Command::Completion { .. } | Command::Config(_) | Command::Checkpoint(_) | Command::State(_) => {
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

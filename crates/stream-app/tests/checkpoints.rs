@@ -117,3 +117,12 @@ fn a_bucket_needs_its_feature() {
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("hdfs://") && err.contains("is not known"), "{err}");
 }
+
+#[test]
+fn state_is_shown_as_json() {
+    let job = Job::new();
+    assert_eq!(job.run(&["run"]).0, 0);
+    let (code, _, err) = job.run(&["state", "read", "no-such-operator"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("has no operator with the uid `no-such-operator`"), "{err}");
+}

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::checkpoint::envelope;
+use crate::checkpoint::inspection::check_job;
 use crate::checkpoint::manifest::{
     CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
     SubtaskState, damaged,
-use crate::checkpoint::inspection::check_job;
 };
 use crate::checkpoint::store::{CheckpointStore, Creation};
 use crate::error::{Error, ErrorKind, Result};
@@ -496,6 +496,7 @@ fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from:
 fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {
     check_job(manifest, &writer.job)?;
     if manifest.max_parallelism != number(writer.max_parallelism) {
+        let name = manifest.name();
         let (was, is) = (manifest.max_parallelism, writer.max_parallelism);
         let message = format!("`{name}` has {was} key groups, this job has {is}: they are fixed for the life of a job");
         let hint = format!("set pipeline.max-parallelism: {was}");
@@ -507,7 +508,11 @@ fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {
 /// Reads a checkpoint back, every byte of it verified.
 pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<Checkpoint> {
     let files = manifest.files.iter().map(|file| read_data(store, file)).collect::<Result<Vec<_>>>()?;
-    let name = manifest.name();
+    assemble(manifest, &files)
+}
+
+/// A checkpoint from its manifest and the contents of its files.
+pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoint> {
     let piece = |piece: &Piece| {
         let file = files.get(piece.file as usize);
         let end = piece.offset.checked_add(piece.length);
@@ -527,11 +532,6 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
             let (mut entries, mut groups) = (BTreeMap::new(), BTreeMap::new());
             for (name, entry) in &state.entries {
                 entries.insert(name.clone(), pieces(entry)?.concat().into());
-    assemble(manifest, &files)
-}
-
-/// A checkpoint from its manifest and the contents of its files.
-pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoint> {
             }
             for (name, entry) in &state.groups {
                 groups.insert(name.clone(), Parts { whole: true, parts: pieces(entry)? });
@@ -575,7 +575,7 @@ pub(crate) fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<
     }
     Ok(content)
 }
+
 pub(crate) fn of_wrong_size(file: &DataFile, size: u64) -> Error {
     damaged(&file.name, &format!("it has {size} bytes, its manifest says {}", file.size))
 }
-

@@ -5,7 +5,7 @@
 //!      │ write                              ▲ restore
 //!   Checkpoints         names, order of writes, fencing, retention         ledger.rs
 //!      │ Manifest: which bytes of which file are whose state               manifest.rs
-//!      │ list, verify                                                    inspection.rs
+//!      │ list, verify, read_state                                        inspection.rs, read.rs
 //!   CheckpointStore     named objects that are created once                store.rs; stream-store has durable ones
 //! ```
 
@@ -21,5 +21,5 @@ pub use manifest::{
     CommittedBy, DataFile, FORMAT_VERSION, Manifest, OperatorState, Piece, SourceState, SplitState, StateEntry,
     SubtaskState,
 };
-pub use read::{manifest, manifests, read_state};
+pub use read::read_state;
 pub use store::{CheckpointStore, Creation, MemoryStore, StoredObject};

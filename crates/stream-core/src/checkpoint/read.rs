@@ -1,4 +1,4 @@
-//! Looking into a checkpoint store without a job: which checkpoints there are, and what is in one.
+//! Showing state to people, without the program that keeps it.
 
 use serde_json::{Value, json};
 
@@ -8,30 +8,6 @@ use crate::checkpoint::store::CheckpointStore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::checkpoint::Kept;
 use crate::state::schema::{Schema, to_json};
-
-/// Every checkpoint of a store, newest first, by number; one that can't be read with the reason.
-///
-/// # Errors
-/// Whatever the store says.
-pub fn manifests(store: &dyn CheckpointStore) -> Result<Vec<(u64, Result<Manifest>)>> {
-    ledger::manifests(store)
-}
-
-/// The checkpoint with this number, or the newest.
-///
-/// # Errors
-/// `Config` if there is none, `Corrupt` if it is damaged; whatever the store says.
-pub fn manifest(store: &dyn CheckpointStore, sequence: Option<u64>) -> Result<Manifest> {
-    let all = manifests(store)?;
-    let there: Vec<String> = all.iter().map(|(sequence, _)| sequence.to_string()).collect();
-    let found = all.into_iter().find(|(number, _)| sequence.is_none_or(|sequence| sequence == *number));
-    let missing = || {
-        let which = sequence.map_or("no checkpoint".to_owned(), |sequence| format!("no checkpoint {sequence}"));
-        let error = Error::new(ErrorKind::Config, format!("there is {which} in {}", store.location()));
-        if there.is_empty() { error } else { error.with_hint(format!("there are: {}", there.join(", "))) }
-    };
-    found.ok_or_else(missing)?.1
-}
 
 /// The entries of the keyed states of an operator as JSON, one object with `state`, `group` and `entry` each, in no
 /// order that means anything. An entry is a tuple that begins with the key, but for timers, which begin with their time.
