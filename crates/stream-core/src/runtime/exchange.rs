@@ -11,9 +11,9 @@
 //! batch goes over the limit. Control events are always accepted. They are few: one barrier is under way at
 //! a time, a newer watermark replaces what the end of the queue says about time, and there is one end.
 //!
-//! Every touch of a channel by another core costs about as much as moving ten records. So a watermark waits for the next
-//! batch of its channel ([`Lane`]): one that comes with every batch of a source would else send the `n` receivers what
-//! each has of it, however little. And a receiver takes all that has come at once.
+//! Every touch of a channel may fetch cache lines from another core. So a watermark waits for the next batch of its
+//! channel ([`Lane`]): one that comes with every batch of a source would else send the `n` receivers what each has of it,
+//! however little. And a receiver takes all that has come at once (docs/decisions/0008-two-cores.md).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
