@@ -41,6 +41,12 @@ impl<T> Batch<T> {
         Batch { records: Vec::new(), timestamps: Vec::new(), heap_bytes: 0, origin: Origin::new() }
     }
 
+    /// An empty batch with as much room as this one has.
+    pub(crate) fn sibling(&self) -> Batch<T> {
+        let records = Vec::with_capacity(self.records.capacity());
+        Batch { records, timestamps: Vec::with_capacity(self.timestamps.capacity()), ..Batch::new() }
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -303,52 +309,38 @@ impl<T> Batch<T> {
         other.clear();
     }
 
-    /// Moves every record to the target that `choose` names, in order; `routes` is room for the choices.
+    /// Moves every record to the target that `choose` names, in order.
     ///
-    /// `seen` becomes the number of records chosen for, so that an error can be placed.
+    /// `seen` becomes the number of records moved, so that an error can be placed.
     ///
     /// # Errors
-    /// The first choice that is no target; then nothing was moved.
+    /// The first choice that is no target; then the records from there on are dropped.
     #[inline]
     pub(crate) fn scatter(
         &mut self,
         targets: &mut [Batch<T>],
-        routes: &mut Vec<u32>,
         seen: &mut usize,
         mut choose: impl FnMut(&T) -> usize,
     ) -> Result<(), usize> {
-        let (total, number, mut wrong) = (self.records.len(), targets.len(), None);
-        // All choices first: a record that moves while something else may still fail is moved over the stack, which
-        // costs more than reading the records twice while they are near.
-        routes.clear();
-        let mut tally = Tally::new(seen);
-        routes.extend(self.records.iter().map_while(|record| {
-            let to = choose(record);
-            if to >= number {
-                wrong = Some(to);
-                return None;
-            }
-            tally.count += 1;
-            Some(to as u32)
-        }));
-        drop(tally);
-        if let Some(wrong) = wrong {
-            return Err(wrong);
-        }
+        let (total, mut tally, mut wrong) = (self.records.len(), Tally::new(seen), None);
         // The heap of a target's share is charged by its number of records, counted by how much it grows.
         for target in targets.iter_mut() {
             target.heap_bytes = target.heap_bytes.wrapping_sub(share(self.heap_bytes, target.records.len(), total));
         }
-        for (record, to) in self.records.drain(..).zip(&*routes) {
-            if let Some(target) = targets.get_mut(*to as usize) {
-                target.records.push(record);
-            }
+        let (mut records, mut timestamps) = (self.records.drain(..), self.timestamps.iter());
+        // A record is looked at where it lies and moved when it has a place: one that is taken first goes over the
+        // stack. Both columns in one loop, because each waits for the length that the push before has stored.
+        while let Some(record) = records.as_slice().first() {
+            let to = choose(record);
+            let Some(target) = targets.get_mut(to) else {
+                wrong = Some(to);
+                break;
+            };
+            target.records.extend(records.by_ref().take(1));
+            target.timestamps.extend(timestamps.next());
+            tally.count += 1;
         }
-        for (timestamp, to) in self.timestamps.iter().zip(&*routes) {
-            if let Some(target) = targets.get_mut(*to as usize) {
-                target.timestamps.push(*timestamp);
-            }
-        }
+        drop((records, tally));
         for target in targets.iter_mut() {
             target.heap_bytes = target.heap_bytes.wrapping_add(share(self.heap_bytes, target.records.len(), total));
             if !target.is_empty() {
@@ -356,8 +348,13 @@ impl<T> Batch<T> {
                 target.origin.blur();
             }
         }
-        self.clear();
-        Ok(())
+        match wrong {
+            Some(wrong) => Err(wrong),
+            None => {
+                self.clear();
+                Ok(())
+            }
+        }
     }
 
     /// Deals the records out as one run per target, sizes given by `sizes`; they must add up to [`Batch::len`].

@@ -4,12 +4,16 @@
 //!
 //! | field | sender | receiver | why it is safe |
 //! | --- | --- | --- | --- |
-//! | `queue`, `free` | push, take a free buffer | pop, give a buffer back | one mutex, held for a push or a pop, never while an operator runs |
+//! | `queue`, `free` | push, take a free buffer | take all, give buffers back | one mutex, held for a push or a swap, never while an operator runs |
 //! | `bytes` | add, read for `room` | subtract | atomic; a stale `room` is wrong by what is just being received, on the safe side |
 //!
 //! A channel is bounded in bytes: the sender asks for room before its subtask takes input, so at most one
 //! batch goes over the limit. Control events are always accepted. They are few: one barrier is under way at
 //! a time, a newer watermark replaces what the end of the queue says about time, and there is one end.
+//!
+//! Every touch of a channel may fetch cache lines from another core. So a watermark waits for the next batch of its
+//! channel ([`Lane`]): one that comes with every batch of a source would else send the `n` receivers what each has of it,
+//! however little. And a receiver takes all that has come at once (docs/decisions/0008-two-cores.md).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,8 +28,9 @@ use crate::runtime::subtask::{GateSubtask, Subtask};
 use crate::thread::Waker;
 use crate::time::Timestamp;
 
-/// How many empty buffers a channel keeps for its sender.
-const FREE_BUFFERS: usize = 4;
+/// How many empty buffers a channel keeps for its sender. They go round in turn: the longer ago the receiver has read a
+/// buffer, the less it costs to take its cache lines back.
+const FREE_BUFFERS: usize = 64;
 
 /// What travels through a channel.
 pub(crate) enum Event<T> {
@@ -46,7 +51,7 @@ struct Channel<T> {
 
 struct ChannelState<T> {
     queue: VecDeque<Event<T>>,
-    free: Vec<Batch<T>>,
+    free: VecDeque<Batch<T>>,
 }
 
 impl<T> Channel<T> {
@@ -65,14 +70,20 @@ fn charge<T>(batch: &Batch<T>) -> usize {
 pub(crate) struct Sender<T>(Arc<Channel<T>>);
 
 /// The receiving end of a channel.
-pub(crate) struct Receiver<T>(Arc<Channel<T>>);
+pub(crate) struct Receiver<T> {
+    channel: Arc<Channel<T>>,
+    /// What was taken out of the channel and is still to be handed on. It counts against the capacity until then.
+    inbox: VecDeque<Event<T>>,
+    /// Empty buffers on their way back.
+    used: Vec<Batch<T>>,
+}
 
 /// A channel for about `capacity` bytes of records.
 pub(crate) fn channel<T>(capacity: usize, sender: Waker, receiver: Waker) -> (Sender<T>, Receiver<T>) {
-    let state = ChannelState { queue: VecDeque::new(), free: Vec::new() };
+    let state = ChannelState { queue: VecDeque::new(), free: VecDeque::new() };
     let channel = Channel { state: Mutex::new(state), bytes: AtomicUsize::new(0), capacity, sender, receiver };
     let channel = Arc::new(channel);
-    (Sender(channel.clone()), Receiver(channel))
+    (Sender(channel.clone()), Receiver { channel, inbox: VecDeque::new(), used: Vec::new() })
 }
 
 impl<T> Sender<T> {
@@ -80,15 +91,19 @@ impl<T> Sender<T> {
         self.0.bytes.load(Ordering::Acquire) < self.0.capacity
     }
 
-    /// Sends the batch and leaves an empty one, with a used buffer if there is one.
-    fn send(&self, batch: &mut Batch<T>) {
+    /// Sends the batch, then the watermark, and leaves an empty batch, with a used buffer if there is one.
+    fn send(&self, batch: &mut Batch<T>, watermark: Option<Timestamp>) {
         if batch.is_empty() {
+            if let Some(watermark) = watermark {
+                self.control(Event::Watermark(watermark));
+            }
             return;
         }
         self.0.bytes.fetch_add(charge(batch), Ordering::AcqRel);
         let mut state = self.0.lock();
-        let empty = state.free.pop().unwrap_or_default();
+        let empty = state.free.pop_front().unwrap_or_else(|| batch.sibling());
         state.queue.push_back(Event::Batch(std::mem::replace(batch, empty)));
+        state.queue.extend(watermark.map(Event::Watermark));
         drop(state);
         self.0.receiver.wake();
     }
@@ -110,31 +125,36 @@ impl<T> Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    pub(crate) fn receive(&self) -> Option<Event<T>> {
-        let event = self.0.lock().queue.pop_front()?;
+    pub(crate) fn receive(&mut self) -> Option<Event<T>> {
+        if self.inbox.is_empty() {
+            let mut state = self.channel.lock();
+            std::mem::swap(&mut self.inbox, &mut state.queue);
+            let missing = FREE_BUFFERS.saturating_sub(state.free.len()).min(self.used.len());
+            state.free.extend(self.used.drain(..missing));
+        }
+        let event = self.inbox.pop_front()?;
         if let Event::Batch(batch) = &event {
-            let bytes = charge(batch);
-            let before = self.0.bytes.fetch_sub(bytes, Ordering::AcqRel);
-            if before >= self.0.capacity && before - bytes < self.0.capacity {
-                self.0.sender.wake();
+            let (bytes, capacity) = (charge(batch), self.channel.capacity);
+            let before = self.channel.bytes.fetch_sub(bytes, Ordering::AcqRel);
+            if before >= capacity && before - bytes < capacity {
+                self.channel.sender.wake();
             }
         }
         Some(event)
     }
 
-    /// Gives the buffer of a received batch back to the sender.
-    pub(crate) fn recycle(&self, mut batch: Batch<T>) {
+    /// Gives the buffer of a received batch back to the sender, when the channel is locked next.
+    pub(crate) fn recycle(&mut self, mut batch: Batch<T>) {
         batch.clear();
-        let mut state = self.0.lock();
-        if state.free.len() < FREE_BUFFERS {
-            state.free.push(batch);
+        if self.used.len() < FREE_BUFFERS {
+            self.used.push(batch);
         }
     }
 }
 
 /// The end of a chain that feeds other chains.
 pub(crate) struct ExchangeWriter<T> {
-    senders: Vec<Sender<T>>,
+    lanes: Vec<Lane<T>>,
     /// Records waiting for a full batch, one buffer per receiver.
     buffers: Vec<Batch<T>>,
     sizes: Vec<usize>,
@@ -142,15 +162,32 @@ pub(crate) struct ExchangeWriter<T> {
     cursor: usize,
 }
 
+/// What the writer has for one receiver, beside the buffer.
+struct Lane<T> {
+    sender: Sender<T>,
+    /// The last watermark, if it was not sent yet. It may fall behind the records of the next batch, never before.
+    watermark: Option<Timestamp>,
+    /// How many batches and watermarks the writer has taken while one waited.
+    waited: usize,
+}
+
+impl<T> Lane<T> {
+    fn send(&mut self, buffer: &mut Batch<T>) {
+        self.waited = 0;
+        self.sender.send(buffer, self.watermark.take());
+    }
+}
+
 impl<T> ExchangeWriter<T> {
     fn new(senders: Vec<Sender<T>>) -> ExchangeWriter<T> {
-        let buffers = senders.iter().map(|_| Batch::new()).collect();
-        ExchangeWriter { sizes: vec![0; senders.len()], senders, buffers, cursor: 0 }
+        let (buffers, sizes) = (senders.iter().map(|_| Batch::new()).collect(), vec![0; senders.len()]);
+        let lanes = senders.into_iter().map(|sender| Lane { sender, watermark: None, waited: 0 }).collect();
+        ExchangeWriter { lanes, buffers, sizes, cursor: 0 }
     }
 
     fn flush_buffers(&mut self) {
-        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
-            sender.send(buffer);
+        for (lane, buffer) in self.lanes.iter_mut().zip(&mut self.buffers) {
+            lane.send(buffer);
         }
     }
 
@@ -162,17 +199,37 @@ impl<T> ExchangeWriter<T> {
     }
 
     fn send_full(&mut self) {
-        for (sender, buffer) in self.senders.iter().zip(&mut self.buffers) {
-            if buffer.len() >= BATCH_SIZE / 2 {
-                sender.send(buffer);
+        let patience = self.patience();
+        for (lane, buffer) in self.lanes.iter_mut().zip(&mut self.buffers) {
+            lane.waited += usize::from(lane.watermark.is_some());
+            if buffer.len() >= BATCH_SIZE / 2 || lane.waited >= patience {
+                lane.send(buffer);
             }
         }
     }
 
+    /// Keeps the watermark for the next batch of each receiver.
+    fn hold(&mut self, watermark: Timestamp) {
+        let patience = self.patience();
+        for (lane, buffer) in self.lanes.iter_mut().zip(&mut self.buffers) {
+            lane.watermark = Some(watermark);
+            lane.waited += 1;
+            if lane.waited >= patience {
+                lane.send(buffer);
+            }
+        }
+    }
+
+    /// How long a watermark waits: about as long as a source takes to fill a batch for each receiver, so that one with
+    /// few records learns of time too. A single receiver learns of it at once.
+    fn patience(&self) -> usize {
+        (2 * self.lanes.len()).saturating_sub(1)
+    }
+
     fn control(&mut self, event: impl Fn() -> Event<T>) {
         self.flush_buffers();
-        for sender in &self.senders {
-            sender.control(event());
+        for lane in &self.lanes {
+            lane.sender.control(event());
         }
     }
 }
@@ -191,7 +248,7 @@ pub fn even_split(records: usize, sizes: &mut [usize], cursor: &mut usize) {
 impl<T: Send> Output<T> for ExchangeWriter<T> {
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
         self.keep_time_apart(batch);
-        if self.senders.len() == 1 {
+        if self.lanes.len() == 1 {
             self.buffers[0].append(batch);
         } else {
             even_split(batch.len(), &mut self.sizes, &mut self.cursor);
@@ -202,7 +259,7 @@ impl<T: Send> Output<T> for ExchangeWriter<T> {
     }
 
     fn watermark(&mut self, watermark: Timestamp) -> Result<()> {
-        self.control(|| Event::Watermark(watermark));
+        self.hold(watermark);
         Ok(())
     }
 
@@ -228,7 +285,7 @@ impl<T: Send> Link<T> for ExchangeWriter<T> {
     }
 
     fn room(&self) -> bool {
-        self.senders.iter().all(Sender::room)
+        self.lanes.iter().all(|lane| lane.sender.room())
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -242,7 +299,6 @@ pub(crate) struct RoutedWriter<T, F> {
     writer: ExchangeWriter<T>,
     /// The receiver of a record, given their number.
     choose: F,
-    routes: Vec<u32>,
     seen: usize,
 }
 
@@ -252,7 +308,7 @@ impl<T, F> RoutedWriter<T, F> {
         T: 'static,
     {
         let writer = ExchangeWriter::new(senders.into_iter().map(typed).collect());
-        RoutedWriter { writer, choose, routes: Vec::new(), seen: 0 }
+        RoutedWriter { writer, choose, seen: 0 }
     }
 }
 
@@ -262,11 +318,11 @@ where
     F: FnMut(&T, usize) -> usize + Send,
 {
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<()> {
-        let n = self.writer.senders.len();
+        let n = self.writer.lanes.len();
         self.writer.keep_time_apart(batch);
-        let RoutedWriter { writer, choose, routes, seen } = self;
+        let RoutedWriter { writer, choose, seen } = self;
         let routed = guard(|| {
-            batch.scatter(&mut writer.buffers, routes, seen, |record| choose(record, n)).map_err(|wrong| {
+            batch.scatter(&mut writer.buffers, seen, |record| choose(record, n)).map_err(|wrong| {
                 let message = format!("a partitioner chose subtask {wrong} of {n}");
                 Error::new(ErrorKind::User, message).with_hint("return a number below the second argument")
             })
@@ -410,9 +466,9 @@ mod tests {
 
     #[test]
     fn room_ends_at_the_capacity_and_comes_back() {
-        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        let (sender, mut receiver) = channel::<u64>(16, Waker::new(), Waker::new());
         assert!(sender.room());
-        sender.send(&mut Batch::from_iter([1, 2]));
+        sender.send(&mut Batch::from_iter([1, 2]), None);
         assert!(!sender.room());
         assert!(matches!(receiver.receive(), Some(Event::Batch(b)) if b.records() == [1, 2]));
         assert!(sender.room());
@@ -420,7 +476,7 @@ mod tests {
 
     #[test]
     fn watermarks_do_not_pile_up() {
-        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        let (sender, mut receiver) = channel::<u64>(16, Waker::new(), Waker::new());
         for ms in 0..100 {
             sender.control(Event::Watermark(Timestamp::from_millis(ms)));
         }
@@ -430,7 +486,7 @@ mod tests {
 
     #[test]
     fn watermarks_and_idleness_do_not_pile_up_either() {
-        let (sender, receiver) = channel::<u64>(16, Waker::new(), Waker::new());
+        let (sender, mut receiver) = channel::<u64>(16, Waker::new(), Waker::new());
         for ms in 0..100 {
             sender.control(Event::Watermark(Timestamp::from_millis(ms)));
             sender.control(Event::Idle);
@@ -444,16 +500,16 @@ mod tests {
     #[test]
     fn records_without_size_take_room_too() {
         let (sender, _receiver) = channel::<()>(1, Waker::new(), Waker::new());
-        sender.send(&mut Batch::from_iter([(), ()]));
+        sender.send(&mut Batch::from_iter([(), ()]), None);
         assert!(!sender.room());
     }
 
     #[test]
     fn a_blocked_sender_is_woken_when_room_comes_back() {
         let waker = Waker::new();
-        let (sender, receiver) = channel::<u64>(1, waker.clone(), Waker::new());
-        sender.send(&mut Batch::from_iter([1]));
-        sender.send(&mut Batch::from_iter([2]));
+        let (sender, mut receiver) = channel::<u64>(1, waker.clone(), Waker::new());
+        sender.send(&mut Batch::from_iter([1]), None);
+        sender.send(&mut Batch::from_iter([2]), None);
         receiver.receive();
         assert!(!sender.room(), "the second batch is still over the limit");
         receiver.receive();
@@ -464,7 +520,7 @@ mod tests {
 
     #[test]
     fn records_with_and_without_time_never_share_a_batch() {
-        let (sender, receiver) = channel::<u64>(1 << 20, Waker::new(), Waker::new());
+        let (sender, mut receiver) = channel::<u64>(1 << 20, Waker::new(), Waker::new());
         let mut writer = ExchangeWriter::new(vec![sender]);
         let mut timed = Batch::new();
         timed.push_at(1, Timestamp::from_millis(5));
@@ -479,6 +535,88 @@ mod tests {
             })
             .collect();
         assert_eq!(batches, [(0, 0), (1, 1), (2, 0)]);
+    }
+
+    /// What was sent, in words.
+    fn sent(receiver: &mut Receiver<u64>) -> String {
+        let said = |event| match event {
+            Event::Batch(batch) => format!("{}", batch.len()),
+            Event::Watermark(at) => format!("{}ms", at.as_millis()),
+            Event::Idle => "idle".to_owned(),
+            Event::Barrier(_) => "barrier".to_owned(),
+            Event::End => "end".to_owned(),
+        };
+        std::iter::from_fn(|| receiver.receive()).map(said).collect::<Vec<_>>().join(" ")
+    }
+
+    type Parity = RoutedWriter<u64, fn(&u64, usize) -> usize>;
+
+    /// A writer for two receivers that gets even numbers for the first one, odd ones for the second.
+    fn parity() -> (Parity, [Receiver<u64>; 2]) {
+        let [a, b] = [(); 2].map(|()| channel::<u64>(1 << 20, Waker::new(), Waker::new()));
+        let senders: Vec<Erased> = vec![Box::new(a.0), Box::new(b.0)];
+        (RoutedWriter::new(senders, |number: &u64, _| (*number % 2) as usize), [a.1, b.1])
+    }
+
+    #[test]
+    fn a_watermark_goes_with_the_next_batch() {
+        let (mut writer, [mut even, mut odd]) = parity();
+        let full = || (0..BATCH_SIZE as u64).collect::<Batch<u64>>();
+        writer.batch(&mut full()).expect("room");
+        writer.watermark(Timestamp::from_millis(1)).expect("room");
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("256".into(), "256".into()));
+        writer.batch(&mut full()).expect("room");
+        writer.watermark(Timestamp::from_millis(2)).expect("room");
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("256 1ms".into(), "256 1ms".into()));
+        writer.flush().expect("room");
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("2ms".into(), "2ms".into()));
+    }
+
+    #[test]
+    fn a_receiver_with_few_records_learns_of_time_too() {
+        let (mut writer, [mut even, mut odd]) = parity();
+        for ms in 1..=4 {
+            writer.batch(&mut Batch::from_iter([0])).expect("room");
+            writer.watermark(Timestamp::from_millis(ms)).expect("room");
+        }
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("2 2ms 2 4ms".into(), "4ms".into()));
+        // A watermark that nothing but records follow does not wait for the next one either.
+        writer.watermark(Timestamp::from_millis(5)).expect("room");
+        for _ in 0..3 {
+            writer.batch(&mut Batch::from_iter([0])).expect("room");
+        }
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("2 5ms".into(), "5ms".into()));
+    }
+
+    #[test]
+    fn a_watermark_that_waits_goes_before_barrier_and_end() {
+        let (mut writer, [mut even, mut odd]) = parity();
+        for ms in [1, 2] {
+            writer.batch(&mut Batch::from_iter([0])).expect("room");
+            writer.watermark(Timestamp::from_millis(ms)).expect("room");
+            match ms {
+                1 => writer.barrier(Barrier { epoch: 1 }).expect("room"),
+                _ => writer.end().expect("room"),
+            }
+        }
+        assert_eq!((sent(&mut even), sent(&mut odd)), ("1 1ms barrier 1 2ms end".into(), "1ms barrier 2ms end".into()));
+    }
+
+    #[test]
+    fn buffers_come_back() {
+        let (sender, mut receiver) = channel::<u64>(1 << 20, Waker::new(), Waker::new());
+        let mut batch = (0..100).collect::<Batch<u64>>();
+        let memory = batch.records().as_ptr().addr();
+        sender.send(&mut batch, None);
+        match receiver.receive() {
+            Some(Event::Batch(batch)) => receiver.recycle(batch),
+            _ => panic!("a batch was sent"),
+        }
+        assert!(receiver.receive().is_none());
+        batch.push(0);
+        sender.send(&mut batch, None);
+        batch.push(1);
+        assert_eq!(batch.records().as_ptr().addr(), memory);
     }
 
     proptest! {

@@ -483,7 +483,7 @@ fn drive(slot: Slot, clock: &dyn Clock, control: &Control, reporter: &Reporter) 
     reporter.send(Report::ThreadEnded);
 }
 
-/// Drives the subtasks of one slot until all are done, one step each in turn.
+/// Drives the subtasks of one slot until all are done, each in turn.
 fn drive_subtasks(
     subtasks: &mut Vec<Box<dyn Subtask>>,
     waker: &Waker,
@@ -493,7 +493,15 @@ fn drive_subtasks(
     while !subtasks.is_empty() && !control.is_aborting() {
         let (mut worked, mut index) = (false, 0);
         while let Some(subtask) = subtasks.get_mut(index) {
-            match subtask.step()? {
+            let mut step = subtask.step()?;
+            for _ in 1..subtask.turn() {
+                if step != Step::Worked {
+                    break;
+                }
+                worked = true;
+                step = subtask.step()?;
+            }
+            match step {
                 Step::Done => {
                     worked = true;
                     drop(subtasks.remove(index));

@@ -461,19 +461,18 @@ impl<T: Send + Clone> Link<T> for Tee<T> {
 pub(crate) struct Split<L, R> {
     tee: Tee<Either<L, R>>,
     sides: [Batch<Either<L, R>>; 2],
-    routes: Vec<u32>,
 }
 
 impl<L, R> Split<L, R> {
     pub(crate) fn new(receivers: Vec<Box<dyn Link<Either<L, R>>>>) -> Split<L, R> {
-        Split { tee: Tee::new(receivers), sides: [Batch::new(), Batch::new()], routes: Vec::new() }
+        Split { tee: Tee::new(receivers), sides: [Batch::new(), Batch::new()] }
     }
 }
 
 impl<L: Send, R: Send> Output<Either<L, R>> for Split<L, R> {
     fn batch(&mut self, batch: &mut Batch<Either<L, R>>) -> Result<()> {
         let right = |record: &Either<L, R>| usize::from(matches!(record, Either::Right(_)));
-        let split = batch.scatter(&mut self.sides, &mut self.routes, &mut 0, right);
+        let split = batch.scatter(&mut self.sides, &mut 0, right);
         split.map_err(|side| Error::internal(format!("a split has no side {side}")))?;
         for (receiver, side) in self.tee.receivers.iter_mut().zip(&mut self.sides) {
             if !side.is_empty() {

@@ -33,6 +33,11 @@ pub(crate) enum Step {
 pub(crate) trait Subtask: Send {
     fn step(&mut self) -> Result<Step>;
 
+    /// How many steps it takes in a row, if each achieves something, before the others of its slot have theirs.
+    fn turn(&self) -> usize {
+        1
+    }
+
     /// When to step again although nobody called the waker, on the monotonic clock of the job. None while there is no
     /// room, because then somebody will.
     fn due(&self) -> Option<Duration>;
@@ -41,6 +46,11 @@ pub(crate) trait Subtask: Send {
     #[cfg(feature = "testing")]
     fn operator(&self) -> &OperatorContext;
 }
+
+/// Steps of a gate to one of a source. What a source reads in a step comes to the gates as several batches and
+/// watermarks. A gate that took one of them at a time would fall behind until the exchange is full, and find every batch
+/// where it costs most: no longer in the cache.
+const GATE_TURN: usize = 8;
 
 /// Where a subtask is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -294,6 +304,8 @@ impl<T: Send> GateSubtask<T> {
                 return self.decided(aligned);
             }
         };
+        // A writer may hold a watermark back until it is flushed.
+        self.dirty = true;
         match merged {
             Merged::Nothing => Ok(()),
             Merged::Watermark(watermark) => self.next.watermark(watermark),
@@ -310,6 +322,10 @@ impl<T: Send> GateSubtask<T> {
 }
 
 impl<T: Send> Subtask for GateSubtask<T> {
+    fn turn(&self) -> usize {
+        GATE_TURN
+    }
+
     #[cfg(feature = "testing")]
     fn operator(&self) -> &OperatorContext {
         &self.context.operator

@@ -187,6 +187,7 @@ pub(crate) struct ByteEntries {
 
 impl ByteEntries {
     /// The next entry. One that can't be decoded is the last.
+    #[inline(never)]
     pub(crate) fn next<K: DeserializeOwned, V: DeserializeOwned>(&mut self) -> Option<(K, V)> {
         let (key, value) = self.entries.next()?;
         let decoded = postcard::from_bytes(&key).and_then(|key| Ok((key, postcard::from_bytes(&value)?)));

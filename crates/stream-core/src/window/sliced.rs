@@ -95,15 +95,15 @@ enum Firing<K, S> {
     List(std::vec::IntoIter<(K, S)>),
 }
 
-impl<K: DeserializeOwned, S: DeserializeOwned> Iterator for Firing<K, S> {
-    type Item = (K, S);
-
-    #[inline]
-    fn next(&mut self) -> Option<(K, S)> {
+impl<K: DeserializeOwned, S: DeserializeOwned> Firing<K, S> {
+    /// Hands up to `limit` states to `f`.
+    fn hand_out(&mut self, limit: usize, mut f: impl FnMut(K, S)) {
         match self {
-            Firing::Nothing => None,
-            Firing::Table(table) => table.next(),
-            Firing::List(list) => list.next(),
+            Firing::Nothing => {}
+            // Each kind of table has a loop of its own, which costs less than a choice per state.
+            Firing::Table(Entries::Memory(entries)) => entries.take(limit).for_each(|(key, state)| f(key, state)),
+            Firing::Table(entries) => entries.take(limit).for_each(|(key, state)| f(key, state)),
+            Firing::List(list) => list.take(limit).for_each(|(key, state)| f(key, state)),
         }
     }
 }
@@ -286,10 +286,10 @@ where
             let mut batch = std::mem::take(&mut outbox.batch);
             while batch.len() < BATCH_SIZE {
                 let (window, last) = (self.window, self.window.max_timestamp());
-                for (key, state) in self.firing.by_ref().take(BATCH_SIZE - batch.len()) {
+                self.firing.hand_out(BATCH_SIZE - batch.len(), |key, state| {
                     let value = aggregator.result(state);
                     batch.push_at(emit.result(WindowResult { key, window, value }), last);
-                }
+                });
                 if batch.len() < BATCH_SIZE && !self.next_window()? {
                     break;
                 }

@@ -154,7 +154,7 @@ fn grid(shape: Shape, records: BTreeMap<u8, Vec<(i64, Id)>>) -> Found {
     let mut windows = BTreeMap::<(u8, TimeWindow), Vec<Id>>::new();
     for (key, records) in records {
         for (time, id) in records {
-            for window in oracle.windows(time) {
+            for window in oracle.windows(time, id) {
                 windows.entry((key, window)).or_default().push(id);
             }
         }

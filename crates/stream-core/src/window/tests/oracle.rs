@@ -9,8 +9,18 @@ use crate::window::time_window::TimeWindow;
 /// Which windows there are.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
-    Sliding { size: i64, slide: i64, offset: i64 },
-    Session { gap: i64 },
+    Sliding {
+        size: i64,
+        slide: i64,
+        offset: i64,
+    },
+    Session {
+        gap: i64,
+    },
+    /// Sessions whose gap depends on the record: up to this.
+    Dynamic {
+        gap: i64,
+    },
     Global,
 }
 
@@ -23,6 +33,13 @@ pub(super) enum When {
     Early(i64),
     /// After so many records only.
     Count(i64),
+    /// Whenever event time has gone on by an interval, too.
+    Continuous(i64),
+}
+
+/// The gap that a record brings along.
+pub(super) fn own_gap(id: Id, longest: i64) -> i64 {
+    1 + i64::from(id).rem_euclid(longest)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +56,8 @@ struct Open {
     ids: Vec<Id>,
     counted: i64,
     latest: i64,
+    /// The next time that a continuous trigger has asked for.
+    tick: Option<i64>,
 }
 
 /// A run of the oracle.
@@ -63,10 +82,18 @@ impl Oracle {
         }
     }
 
-    pub(super) fn windows(self, time: i64) -> Vec<TimeWindow> {
+    /// When a continuous trigger fires next, if the window is not over by then.
+    fn tick(self, window: TimeWindow, time: i64) -> Option<i64> {
+        let When::Continuous(interval) = self.when else { return None };
+        let next = time.div_euclid(interval).saturating_add(1).saturating_mul(interval);
+        (next < window.last()).then_some(next)
+    }
+
+    pub(super) fn windows(self, time: i64, id: Id) -> Vec<TimeWindow> {
         match self.shape {
             Shape::Global => vec![TimeWindow::ALL],
             Shape::Session { gap } => vec![TimeWindow::of_millis(time, time + gap)],
+            Shape::Dynamic { gap } => vec![TimeWindow::of_millis(time, time + own_gap(id, gap))],
             Shape::Sliding { size, slide, offset } => {
                 let starts = (time - size + 1..=time).filter(|start| (start - offset).rem_euclid(slide) == 0);
                 starts.map(|start| TimeWindow::of_millis(start, start + size)).collect()
@@ -98,12 +125,12 @@ impl Run {
     fn record(&mut self, key: u8, id: Id, millis: i64, out: &mut Vec<Out>) {
         let now = self.oracle.time(self);
         let time = if self.oracle.processing_time { self.wall } else { millis };
-        let windows = self.oracle.windows(time);
+        let windows = self.oracle.windows(time, id);
         let all = self.open.entry(key).or_default();
         let mut late = !windows.is_empty();
         for alone in windows {
             let mut window = alone;
-            let is_session = matches!(self.oracle.shape, Shape::Session { .. });
+            let is_session = matches!(self.oracle.shape, Shape::Session { .. } | Shape::Dynamic { .. });
             let joins = |open: &Open| if is_session { open.window.joins(alone) } else { open.window == alone };
             for open in all.iter().filter(|open| joins(open)) {
                 window = window.cover(open.window);
@@ -112,16 +139,25 @@ impl Run {
                 continue;
             }
             late = false;
-            let mut whole = Open { window, ids: vec![id], counted: 1, latest: millis };
+            let mut whole = Open { window, ids: vec![id], counted: 1, latest: millis, tick: None };
             let (joined, apart): (Vec<_>, Vec<_>) = std::mem::take(all).into_iter().partition(|open| joins(open));
             *all = apart;
+            // One that has not grown goes on as it was; of others the trigger begins anew.
+            whole.tick = match &joined[..] {
+                [] => None,
+                [one] if one.window == window => one.tick,
+                _ => self.oracle.tick(window, self.watermark.max(window.start().as_millis())),
+            };
+            if whole.tick.is_none() && window.last() > now {
+                whole.tick = self.oracle.tick(window, self.watermark.max(millis));
+            }
             for open in joined {
                 whole.ids.extend(open.ids);
                 whole.counted += open.counted;
                 whole.latest = whole.latest.max(open.latest);
             }
             let counted = match self.oracle.when {
-                When::End => false,
+                When::End | When::Continuous(_) => false,
                 When::Early(n) | When::Count(n) => whole.counted >= n,
             };
             if counted {
@@ -140,6 +176,13 @@ impl Run {
     fn ends(&mut self, before: i64, now: i64, out: &mut Vec<Out>) {
         let oracle = self.oracle;
         for (key, all) in &mut self.open {
+            for open in all.iter_mut() {
+                // Ticks that one watermark passes together are one.
+                if let Some(tick) = open.tick.filter(|tick| *tick <= now) {
+                    open.fire(*key, oracle.purging, out);
+                    open.tick = oracle.tick(open.window, tick.max(now));
+                }
+            }
             for open in all.iter_mut().filter(|open| before < open.window.last() && open.window.last() <= now) {
                 if !matches!(oracle.when, When::Count(_)) {
                     open.fire(*key, oracle.purging, out);

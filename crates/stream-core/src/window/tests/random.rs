@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ids::{Ids, OperatorOut, Out, step};
-use super::oracle::{CountRun, Oracle, Shape, When};
+use super::oracle::{CountRun, Oracle, Shape, When, own_gap};
 use crate::clock::Clock;
 use crate::state::StateBackend;
 use crate::testing::crew::{Crew, Step, any_backend};
@@ -15,7 +15,9 @@ use crate::window::general::{GeneralWindows, Rules as GeneralRules};
 use crate::window::grid::Slicing;
 use crate::window::late::{LateCount, LateRecords, ResultsAndLate};
 use crate::window::sliced::{Rules, SlicedWindows};
-use crate::window::trigger::{CountTrigger, EarlyTrigger, EventTimeTrigger, PurgingTrigger, Trigger};
+use crate::window::trigger::{
+    ContinuousEventTimeTrigger, CountTrigger, EarlyTrigger, EventTimeTrigger, PurgingTrigger, Trigger,
+};
 
 const CASES: u64 = 1000;
 
@@ -46,6 +48,7 @@ fn crew(path: Path, oracle: Oracle, parallelism: usize, backend: StateBackend) -
     let kind = match oracle.shape {
         Shape::Sliding { size, slide, offset } => Kind::Slices(slicing(size, slide, offset)),
         Shape::Session { gap } => Kind::Session(Gap::Fixed(gap)),
+        Shape::Dynamic { gap } => Kind::Session(Gap::Of(Arc::new(move |id: &u32| ms(own_gap(*id, gap))))),
         Shape::Global => Kind::Global,
     };
     let trigger: Arc<dyn Trigger<u32>> = match (oracle.when, oracle.purging) {
@@ -53,6 +56,8 @@ fn crew(path: Path, oracle: Oracle, parallelism: usize, backend: StateBackend) -
         (When::End, true) => Arc::new(PurgingTrigger::of(EventTimeTrigger)),
         (When::Early(n), false) => Arc::new(EarlyTrigger::every_records(n as u32)),
         (When::Early(n), true) => Arc::new(PurgingTrigger::of(EarlyTrigger::every_records(n as u32))),
+        (When::Continuous(n), false) => Arc::new(ContinuousEventTimeTrigger::every(ms(n))),
+        (When::Continuous(n), true) => Arc::new(PurgingTrigger::of(ContinuousEventTimeTrigger::every(ms(n)))),
         (When::Count(n), false) => Arc::new(CountTrigger::of(n as u32)),
         (When::Count(n), true) => Arc::new(PurgingTrigger::of(CountTrigger::of(n as u32))),
     };
@@ -147,6 +152,10 @@ fn session(random: &mut Random) -> Shape {
     Shape::Session { gap: 1 + random.below(12) as i64 }
 }
 
+fn dynamic(random: &mut Random) -> Shape {
+    Shape::Dynamic { gap: 1 + random.below(24) as i64 }
+}
+
 fn when(random: &mut Random) -> When {
     let n = 1 + random.below(4) as i64;
     [When::End, When::Early(n), When::Count(n)][random.index(3)]
@@ -198,6 +207,21 @@ fn session_windows_with_lateness() {
 }
 
 #[test]
+fn sessions_with_a_gap_of_their_records() {
+    check(Path::General, |random| at_end(dynamic(random), lateness(random)));
+}
+
+#[test]
+fn windows_with_continuous_triggers() {
+    check(Path::General, |random| {
+        let shape = [tumbling, sliding, session, dynamic, |_: &mut Random| Shape::Global][random.index(5)](random);
+        let (when, purging) = (When::Continuous(1 + random.below(20) as i64), random.below(2) == 0);
+        let lateness = if matches!(shape, Shape::Global) { 0 } else { lateness(random) };
+        Oracle { when, purging, ..at_end(shape, lateness) }
+    });
+}
+
+#[test]
 fn global_windows() {
     check(Path::General, |random| Oracle { when: when(random), ..at_end(Shape::Global, 0) });
 }
@@ -205,7 +229,7 @@ fn global_windows() {
 #[test]
 fn windows_with_triggers() {
     check(Path::General, |random| {
-        let shape = [tumbling, sliding, session][random.index(3)](random);
+        let shape = [tumbling, sliding, session, dynamic][random.index(4)](random);
         let purging = random.below(2) == 0;
         Oracle { when: when(random), purging, ..at_end(shape, lateness(random)) }
     });
@@ -214,7 +238,7 @@ fn windows_with_triggers() {
 #[test]
 fn windows_by_the_clock_on_the_wall() {
     check(Path::General, |random| {
-        let shape = [tumbling, sliding, session][random.index(3)](random);
+        let shape = [tumbling, sliding, session, dynamic][random.index(4)](random);
         let purging = random.below(2) == 0;
         Oracle { when: when(random), purging, processing_time: true, ..at_end(shape, 0) }
     });
