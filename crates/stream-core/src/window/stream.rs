@@ -30,12 +30,14 @@ impl<T: Record> DataStream<T> {
     ///
     /// let mut driver = TestDriver::new().parallelism(2);
     /// let minute = TumblingWindows::of(Duration::from_secs(60));
-    /// let (prices, highest) = driver.job(|prices| prices.rebalance().window_all(minute).max(|price: &u32| *price));
+    /// let (prices, highest) = driver.job(|prices| {
+    ///     prices.rebalance().window_all(minute).max(|price: &u32| *price).map(|result| result.value)
+    /// });
     /// for (second, price) in [(5, 7), (59, 9), (60, 3)] {
     ///     prices.push_at(price, Timestamp::from_millis(second * 1000));
     /// }
     /// driver.finish()?;
-    /// assert_eq!(highest.take().iter().map(|result| result.value).collect::<Vec<_>>(), [9, 3]);
+    /// assert_eq!(highest.take_sorted(), [3, 9]);
     /// # Ok::<(), stream_core::Error>(())
     /// ```
     pub fn window_all(self, windows: impl Windows<T>) -> WindowedStream<(), T> {
