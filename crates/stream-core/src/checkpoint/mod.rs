@@ -14,6 +14,8 @@ mod inspection;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use inspection::{Listed, list, verify};
 pub use manifest::{
