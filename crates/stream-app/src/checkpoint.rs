@@ -56,7 +56,7 @@ fn list(store: &dyn CheckpointStore, listed: &[Listed]) -> Result<ExitCode> {
     }
     let mut rows = vec![["NUMBER", "LINEAGE", "EPOCH", "TIME", "BYTES", "FILES", "STATE"].map(str::to_owned)];
     for one in listed {
-        let state = one.damages().next().map_or("whole", Error::message).to_owned();
+        let state = one.damages().next().map_or("all there", Error::message).to_owned();
         let number = one.sequence.to_string();
         rows.push(match &one.manifest {
             Ok(of) => {

@@ -6,7 +6,10 @@
 //!    incarnation. Whoever wrote before is told so by its next write, and ends.
 //! 3. A run deletes what its own checkpoints have replaced, and what it found unused in the listing from before its
 //!    adoption: nobody who came later can need that. It never lists again. Manifests go before the files they need.
-//! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
+//! 4. If the store fails while a manifest is created, it may be there or not. Its number is given away before anything
+//!    else is done: by creating a copy of the manifest before it. If that succeeds, the doubtful one can't come to be
+//!    there any more; if not, it is there, and it is the newest. What it names was neither changed nor discarded.
+//! 5. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
 //!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
 //!
 //! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
@@ -44,6 +47,8 @@ pub(crate) struct Ledger {
     kept: Vec<Entry>,
     /// What nobody needs any more, in the order in which it may go.
     superseded: Vec<String>,
+    /// The store failed while a manifest was created: it may be there, or come to be there.
+    in_doubt: bool,
     /// What could not be written yet: the next checkpoint has it, too.
     unwritten: Option<Checkpoint>,
 }
@@ -163,6 +168,7 @@ impl Ledger {
                 newest: chosen,
                 kept: listing.manifests.values().flatten().map(Entry::of).collect(),
                 superseded: Vec::new(),
+                in_doubt: false,
                 unwritten: None,
             };
             if ledger.try_adopt(&listing, &restored, writer.now)? {
@@ -233,50 +239,60 @@ impl Ledger {
     }
 
     fn try_write(&mut self, checkpoint: &Checkpoint, now: Timestamp) -> Result<Written> {
-        loop {
-            let header = Manifest {
-                sequence: self.newest.sequence + 1,
-                epoch: checkpoint.epoch,
-                incarnation: self.incarnation.clone(),
-                created_millis: now.as_millis(),
-                ..self.newest.clone()
-            };
-            let (manifest, content) = self.described(checkpoint, header);
-            let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
-            if let Some((file, content)) = &content {
-                self.create_data(file, content)?;
-            }
-            let encoded = manifest.encode()?;
-            match self.store.create(&manifest.name(), &encoded)? {
-                Creation::Created => {}
-                Creation::AlreadyThere => match self.in_doubt(&manifest)? {
-                    // An earlier try was told that it failed, but it did not: its checkpoint exists.
-                    Some(earlier) if earlier != manifest => {
-                        self.take_note(earlier);
-                        continue;
-                    }
-                    _ => {}
-                },
-            }
-            let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
-            self.take_note(manifest);
-            return Ok(Written { sequence, bytes, staged });
+        self.settle()?;
+        let header = Manifest {
+            sequence: self.newest.sequence + 1,
+            epoch: checkpoint.epoch,
+            incarnation: self.incarnation.clone(),
+            created_millis: now.as_millis(),
+            ..self.newest.clone()
+        };
+        let (manifest, content) = self.described(checkpoint, header);
+        let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
+        if let Some((file, content)) = &content {
+            self.create_data(file, content)?;
         }
+        let manifest = self.create_manifest(manifest)?;
+        let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
+        self.take_note(manifest);
+        Ok(Written { sequence, bytes, staged })
     }
 
-    /// Our own manifest of that number, of which we did not know that it was written.
-    fn in_doubt(&self, manifest: &Manifest) -> Result<Option<Manifest>> {
+    /// Creates a manifest of this run, and returns the one that is there: another one if it was created by a request
+    /// of ours that seemed to have failed.
+    fn create_manifest(&mut self, manifest: Manifest) -> Result<Manifest> {
         let name = manifest.name();
-        let Some(there) = self.store.read(&name)? else {
+        let content = manifest.encode()?;
+        self.in_doubt = true;
+        let created = self.store.create(&name, &content)?;
+        let there = match created {
+            Creation::Created => manifest,
+            Creation::AlreadyThere => self.read_own(&name)?,
+        };
+        self.in_doubt = false;
+        Ok(there)
+    }
+
+    /// Finds out about a manifest in doubt; from here on it exists or never will.
+    fn settle(&mut self) -> Result<()> {
+        if self.in_doubt {
+            let sequence = self.newest.sequence + 1;
+            let copy = Manifest { sequence, incarnation: self.incarnation.clone(), ..self.newest.clone() };
+            let there = self.create_manifest(copy)?;
+            self.take_note(there);
+        }
+        Ok(())
+    }
+
+    /// The manifest of that name, which must be of this run.
+    fn read_own(&self, name: &str) -> Result<Manifest> {
+        let Some(there) = self.store.read(name)? else {
             let message =
                 format!("`{name}` was there and is gone: somebody else deletes from {}", self.store.location());
             return Err(Error::new(ErrorKind::Fenced, message));
         };
-        match Manifest::decode(&name, &there) {
-            Ok(there) if there.incarnation == self.incarnation => Ok(Some(there)),
-            Ok(there) => Err(self.taken_over(&there)),
-            Err(error) => Err(error),
-        }
+        let there = Manifest::decode(name, &there)?;
+        if there.incarnation == self.incarnation { Ok(there) } else { Err(self.taken_over(&there)) }
     }
 
     fn taken_over(&self, by: &Manifest) -> Error {
@@ -308,6 +324,7 @@ impl Ledger {
 
     /// Loads the newest checkpoint again, for a restart of the same run.
     pub(crate) fn reload(&mut self) -> Result<Restored> {
+        self.settle()?;
         self.unwritten = None;
         let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose()?;
         Ok(Restored { checkpoint: checkpoint.map(Arc::new), sequence: self.newest.sequence, skipped: Vec::new() })
@@ -315,7 +332,7 @@ impl Ledger {
 
     fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
         // Its name has our incarnation and number in it: what is there is from an earlier try of ours, which may have
-        // had other content. That one was never named by a manifest.
+        // had other content. That one was never named by a manifest, as a number in doubt is not used again.
         while self.store.create(&file.name, content)? == Creation::AlreadyThere {
             self.store.delete(&file.name)?;
         }
@@ -496,8 +513,8 @@ fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from:
 fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {
     check_job(manifest, &writer.job)?;
     if manifest.max_parallelism != number(writer.max_parallelism) {
-        let name = manifest.name();
         let (was, is) = (manifest.max_parallelism, writer.max_parallelism);
+        let name = manifest.name();
         let message = format!("`{name}` has {was} key groups, this job has {is}: they are fixed for the life of a job");
         let hint = format!("set pipeline.max-parallelism: {was}");
         return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
@@ -513,13 +530,13 @@ pub(crate) fn load(store: &dyn CheckpointStore, manifest: &Manifest) -> Result<C
 
 /// A checkpoint from its manifest and the contents of its files.
 pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoint> {
+    let name = manifest.name();
     let piece = |piece: &Piece| {
         let file = files.get(piece.file as usize);
         let end = piece.offset.checked_add(piece.length);
         let range = usize::try_from(piece.offset).ok().zip(end.and_then(|end| usize::try_from(end).ok()));
         let bytes = file.zip(range).filter(|(file, (_, end))| *end <= file.len());
         let bytes = bytes.map(|(file, (start, end))| file.slice(start..end));
-        let name = manifest.name();
         bytes.ok_or_else(|| damaged(&name, &format!("it names bytes that are not there: {piece:?}")))
     };
     let pieces = |entry: &StateEntry| entry.pieces.iter().map(piece).collect::<Result<Vec<Bytes>>>();
@@ -559,6 +576,10 @@ pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoin
     })
 }
 
+pub(crate) fn of_wrong_size(file: &DataFile, size: u64) -> Error {
+    damaged(&file.name, &format!("it has {size} bytes, its manifest says {}", file.size))
+}
+
 /// The content of a data file.
 pub(crate) fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<Bytes> {
     let Some(object) = store.read(&file.name)? else {
@@ -574,8 +595,4 @@ pub(crate) fn read_data(store: &dyn CheckpointStore, file: &DataFile) -> Result<
         return Err(damaged(&file.name, "it is whole, but another file than its manifest means: the checksums differ"));
     }
     Ok(content)
-}
-
-pub(crate) fn of_wrong_size(file: &DataFile, size: u64) -> Error {
-    damaged(&file.name, &format!("it has {size} bytes, its manifest says {}", file.size))
 }

@@ -15,6 +15,8 @@ pub(crate) mod ledger;
 pub(crate) mod manifest;
 mod read;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use inspection::{Listed, list, verify};
 pub use manifest::{

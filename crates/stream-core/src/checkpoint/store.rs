@@ -19,8 +19,8 @@ pub trait CheckpointStore: Send + Sync {
     /// Creates the object `name` from `content`, one part after the other, unless there is one of that name.
     ///
     /// # Errors
-    /// `Unavailable` if it could not be stored, with nothing left under that name; `Config` if it never can be, as
-    /// without permission.
+    /// `Unavailable` if it could not be stored, or nobody can say: it may be there, and may even come to be there later,
+    /// but whole; `Config` if it never can be stored, as without permission.
     fn create(&self, name: &str, content: &[Bytes]) -> Result<Creation>;
 
     /// The object `name`; none if there is no such object.
@@ -50,7 +50,7 @@ pub trait CheckpointStore: Send + Sync {
 pub enum Creation {
     /// The object is there now, and durable.
     Created,
-    /// There was one of that name; it is as it was.
+    /// There was one of that name; it is as it was, and durable.
     AlreadyThere,
 }
 
