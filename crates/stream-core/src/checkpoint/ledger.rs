@@ -1,11 +1,14 @@
 //! [`Ledger`]: the checkpoints of one job in its store. Which exist, which one counts, who may write the next.
 //!
-//! 1. A checkpoint is its data file, then its manifest. The manifests are numbered; each is created under a number
-//!    that nobody has used, so of two writers one notices ([`CheckpointStore::create`]).
+//! 1. A checkpoint is its data file, then its manifest. The manifests are numbered; of two that create the next one
+//!    notices ([`CheckpointStore::create`]). Numbers become free again when manifests are deleted, so whoever has
+//!    created one looks whether it is the newest: the newest is never deleted, so its number was never used before.
+//!    One that is not is a *stray* and counts for nobody.
 //! 2. A run begins by *adopting*: it creates the next manifest, a copy of the one it goes on from under its own
 //!    incarnation. Whoever wrote before is told so by its next write, and ends.
 //! 3. A run deletes what its own checkpoints have replaced, and what it found unused in the listing from before its
-//!    adoption: nobody who came later can need that. It never lists again. Manifests go before the files they need.
+//!    adoption: nobody who came later can need that. What a later listing shows it never deletes. Manifests go before
+//!    the files they need.
 //! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
 //!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
 //!
@@ -106,6 +109,8 @@ pub(crate) struct Written {
 
 /// Everything in a store, read once.
 struct Listing {
+    /// The highest number there was.
+    newest: u64,
     /// By number.
     manifests: BTreeMap<u64, Result<Manifest>>,
     /// The names of data files, in order.
@@ -114,7 +119,7 @@ struct Listing {
 
 impl Listing {
     fn read(store: &dyn CheckpointStore) -> Result<Listing> {
-        let (mut manifests, mut data) = (BTreeMap::new(), Vec::new());
+        let (mut newest, mut manifests, mut data) = (0, BTreeMap::new(), Vec::new());
         for object in store.list()? {
             let Some(sequence) = Manifest::sequence_of(&object.name) else {
                 // What is neither is somebody else's.
@@ -123,14 +128,21 @@ impl Listing {
                 }
                 continue;
             };
+            newest = newest.max(sequence);
             // One that is gone now was deleted by an earlier run that is still at it.
             if let Some(bytes) = store.read(&object.name)? {
                 manifests.insert(sequence, Manifest::decode(&object.name, &bytes));
             }
         }
         data.sort_unstable();
-        Ok(Listing { manifests, data })
+        Ok(Listing { newest, manifests, data })
     }
+}
+
+/// The highest number of a manifest; 0 if there is none.
+fn newest(store: &dyn CheckpointStore) -> Result<u64> {
+    let numbers = store.list()?.into_iter().filter_map(|object| Manifest::sequence_of(&object.name)).max();
+    Ok(numbers.unwrap_or(0))
 }
 
 /// Every manifest of a store, newest first, those that can't be read with the reason.
@@ -151,7 +163,11 @@ impl Ledger {
     ) -> Result<(Ledger, Restored)> {
         for _ in 0..ADOPTIONS_MAX {
             let listing = Listing::read(&*store)?;
-            let (chosen, restored) = choose(&*store, &listing, writer, from)?;
+            let (chosen, restored) = match choose(&*store, &listing, writer, from) {
+                // Not damaged: whoever still writes has replaced and deleted it meanwhile.
+                Err(error) if error.kind() == ErrorKind::Corrupt && newest(&*store)? > listing.newest => continue,
+                chosen => chosen?,
+            };
             // Before anybody is told to end: a job that can't go on must not take over from one that can.
             restored.checkpoint.as_deref().map_or(Ok(()), &check)?;
             let mut ledger = Ledger {
@@ -177,14 +193,13 @@ impl Ledger {
 
     /// Creates the manifest of adoption. False if somebody else was first.
     fn try_adopt(&mut self, listing: &Listing, restored: &Restored, now: Timestamp) -> Result<bool> {
-        let newest = listing.manifests.last_key_value().map_or(0, |(sequence, _)| *sequence);
         let mut next = Manifest {
-            sequence: newest + 1,
+            sequence: listing.newest + 1,
             incarnation: self.incarnation.clone(),
             created_millis: now.as_millis(),
             ..self.newest.clone()
         };
-        if restored.sequence != newest {
+        if restored.sequence != listing.newest {
             let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
             next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;
             if let Some(checkpoint) = &restored.checkpoint {
@@ -196,7 +211,8 @@ impl Ledger {
                 }
             }
         }
-        if self.store.create(&next.name(), &next.encode()?)? == Creation::AlreadyThere {
+        let is_ours = self.store.create(&next.name(), &next.encode()?)? == Creation::Created;
+        if !is_ours || self.overtaken(next.sequence)?.is_some() {
             return Ok(false);
         }
         self.take_note(next);
@@ -245,36 +261,62 @@ impl Ledger {
             if let Some((file, content)) = &content {
                 self.create_data(file, content)?;
             }
-            let encoded = manifest.encode()?;
-            match self.store.create(&manifest.name(), &encoded)? {
-                Creation::Created => {}
-                Creation::AlreadyThere => match self.in_doubt(&manifest)? {
-                    // An earlier try was told that it failed, but it did not: its checkpoint exists.
-                    Some(earlier) if earlier != manifest => {
-                        self.take_note(earlier);
-                        continue;
-                    }
-                    _ => {}
-                },
-            }
             let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
-            self.take_note(manifest);
-            return Ok(Written { sequence, bytes, staged });
+            // If it is another one, an earlier try was told that it failed, but it did not: its checkpoint exists.
+            if self.claim(manifest)? {
+                return Ok(Written { sequence, bytes, staged });
+            }
         }
     }
 
-    /// Our own manifest of that number, of which we did not know that it was written.
-    fn in_doubt(&self, manifest: &Manifest) -> Result<Option<Manifest>> {
-        let name = manifest.name();
-        let Some(there) = self.store.read(&name)? else {
+    /// Creates the manifest after the newest, unless an earlier try has done so without our knowledge. Either one is
+    /// the newest then; true if it is this one.
+    fn claim(&mut self, manifest: Manifest) -> Result<bool> {
+        let there = match self.store.create(&manifest.name(), &manifest.encode()?)? {
+            Creation::Created => manifest.clone(),
+            Creation::AlreadyThere => self.our_own(&manifest.name())?,
+        };
+        if let Some(newest) = self.overtaken(there.sequence)? {
+            return Err(self.taken_over_at(newest));
+        }
+        let is_this = there == manifest;
+        self.take_note(there);
+        Ok(is_this)
+    }
+
+    /// The highest number there is, if it is above this one, which we have just used: it was free because the manifest
+    /// that had it is deleted, and others have gone on.
+    fn overtaken(&self, sequence: u64) -> Result<Option<u64>> {
+        Ok(Some(newest(&*self.store)?).filter(|newest| *newest > sequence))
+    }
+
+    /// Whether this is still the run that writes, as far as the store knows.
+    ///
+    /// # Errors
+    /// `Fenced` if another run has taken over; whatever the store says.
+    pub(crate) fn check_ownership(&self) -> Result<()> {
+        let Some(newest) = self.overtaken(self.newest.sequence)? else { return Ok(()) };
+        self.our_own(&Manifest::name_of(newest)).map(|_| ())
+    }
+
+    /// The manifest of that name, which is there and should be ours.
+    fn our_own(&self, name: &str) -> Result<Manifest> {
+        let Some(there) = self.store.read(name)? else {
             let message =
                 format!("`{name}` was there and is gone: somebody else deletes from {}", self.store.location());
             return Err(Error::new(ErrorKind::Fenced, message));
         };
-        match Manifest::decode(&name, &there) {
-            Ok(there) if there.incarnation == self.incarnation => Ok(Some(there)),
+        match Manifest::decode(name, &there) {
+            Ok(there) if there.incarnation == self.incarnation => Ok(there),
             Ok(there) => Err(self.taken_over(&there)),
             Err(error) => Err(error),
+        }
+    }
+
+    fn taken_over_at(&self, newest: u64) -> Error {
+        match self.our_own(&Manifest::name_of(newest)) {
+            Err(error) => error,
+            Ok(_) => Error::internal(format!("checkpoint {newest} is ours, and this run does not know of it")),
         }
     }
 
@@ -308,8 +350,13 @@ impl Ledger {
     /// Loads the newest checkpoint again, for a restart of the same run.
     pub(crate) fn reload(&mut self) -> Result<Restored> {
         self.unwritten = None;
-        let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose()?;
-        Ok(Restored { checkpoint: checkpoint.map(Arc::new), sequence: self.newest.sequence, skipped: Vec::new() })
+        let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose();
+        if checkpoint.is_err() {
+            // Whoever has taken over may have replaced and deleted it.
+            self.check_ownership()?;
+        }
+        let checkpoint = checkpoint?.map(Arc::new);
+        Ok(Restored { checkpoint, sequence: self.newest.sequence, skipped: Vec::new() })
     }
 
     fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
