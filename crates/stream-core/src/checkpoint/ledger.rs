@@ -11,6 +11,7 @@
 //!    the files they need.
 //! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
 //!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
+//! 5. A create that fails may have been done. So no data file is written a second time under one name.
 //!
 //! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
 
@@ -48,6 +49,10 @@ pub(crate) struct Ledger {
     superseded: Vec<String>,
     /// What could not be written yet: the next checkpoint has it, too.
     unwritten: Option<Checkpoint>,
+    /// How many tries to write have failed.
+    failures: u64,
+    /// Data files of ours that a manifest may need, or nobody.
+    unsettled: Vec<String>,
 }
 
 /// A manifest that exists.
@@ -179,6 +184,8 @@ impl Ledger {
                 kept: listing.manifests.values().flatten().map(Entry::of).collect(),
                 superseded: Vec::new(),
                 unwritten: None,
+                failures: 0,
+                unsettled: Vec::new(),
             };
             if ledger.try_adopt(&listing, &restored, writer.now)? {
                 let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
@@ -243,6 +250,7 @@ impl Ledger {
         let written = self.try_write(&checkpoint, now);
         if written.is_err() {
             self.unwritten = Some(checkpoint);
+            self.failures += 1;
         }
         written
     }
@@ -259,6 +267,7 @@ impl Ledger {
             let (manifest, content) = self.described(checkpoint, header);
             let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
             if let Some((file, content)) = &content {
+                self.unsettled.push(file.name.clone());
                 self.create_data(file, content)?;
             }
             let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
@@ -360,8 +369,8 @@ impl Ledger {
     }
 
     fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
-        // Its name has our incarnation and number in it: what is there is from an earlier try of ours, which may have
-        // had other content. That one was never named by a manifest.
+        // Its name is of one try: only an adoption that is tried again by the same run finds it there, and no manifest
+        // names it then.
         while self.store.create(&file.name, content)? == Creation::AlreadyThere {
             self.store.delete(&file.name)?;
         }
@@ -389,7 +398,11 @@ impl Ledger {
         let mut content = None;
         if !data.content.is_empty() {
             let (parts, checksum) = envelope::wrap(envelope::DATA, FORMAT_VERSION, data.content);
-            let name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
+            let mut name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
+            // A manifest of an earlier try may be there after all, and need the file of that try.
+            if self.failures > 0 {
+                name.push_str(&format!("-{}", self.failures));
+            }
             let size = parts.iter().map(|part| part.len() as u64).sum();
             let file = DataFile { name, size, checksum };
             manifest.files.push(file.clone());
@@ -419,6 +432,8 @@ impl Ledger {
         self.superseded.extend(gone.iter().map(|entry| Manifest::name_of(entry.sequence)));
         let files: BTreeSet<&String> = gone.iter().flat_map(|entry| &entry.files).collect();
         self.superseded.extend(files.difference(&used).map(|name| (*name).clone()));
+        // Every try is known to have come to something or to nothing now.
+        self.superseded.extend(self.unsettled.drain(..).filter(|name| !used.contains(name)));
     }
 }
 
