@@ -11,7 +11,8 @@
 //!    the files they need.
 //! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
 //!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
-//! 5. A create that fails may have been done. So no data file is written a second time under one name.
+//! 5. A create that fails may have been done. So no data file is written a second time under one name, and a run that
+//!    begins again first settles whether its last manifest is there, by creating another one under that number.
 //!
 //! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
 
@@ -51,6 +52,8 @@ pub(crate) struct Ledger {
     unwritten: Option<Checkpoint>,
     /// How many tries to write have failed.
     failures: u64,
+    /// Whether the manifest after `newest` may be there.
+    in_doubt: bool,
     /// Data files of ours that a manifest may need, or nobody.
     unsettled: Vec<String>,
 }
@@ -185,6 +188,7 @@ impl Ledger {
                 superseded: Vec::new(),
                 unwritten: None,
                 failures: 0,
+                in_doubt: false,
                 unsettled: Vec::new(),
             };
             if ledger.try_adopt(&listing, &restored, writer.now)? {
@@ -281,6 +285,7 @@ impl Ledger {
     /// Creates the manifest after the newest, unless an earlier try has done so without our knowledge. Either one is
     /// the newest then; true if it is this one.
     fn claim(&mut self, manifest: Manifest) -> Result<bool> {
+        self.in_doubt = true;
         let there = match self.store.create(&manifest.name(), &manifest.encode()?)? {
             Creation::Created => manifest.clone(),
             Creation::AlreadyThere => self.our_own(&manifest.name())?,
@@ -359,6 +364,9 @@ impl Ledger {
     /// Loads the newest checkpoint again, for a restart of the same run.
     pub(crate) fn reload(&mut self) -> Result<Restored> {
         self.unwritten = None;
+        if self.in_doubt {
+            self.settle()?;
+        }
         let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose();
         if checkpoint.is_err() {
             // Whoever has taken over may have replaced and deleted it.
@@ -366,6 +374,17 @@ impl Ledger {
         }
         let checkpoint = checkpoint?.map(Arc::new);
         Ok(Restored { checkpoint, sequence: self.newest.sequence, skipped: Vec::new() })
+    }
+
+    /// Finds out whether the manifest that could not be written is there. If it is, it counts, and the job goes on from
+    /// it: a later run would, too. If not, a copy of the newest takes its number, so that it can't appear any more.
+    fn settle(&mut self) -> Result<()> {
+        let copy = Manifest {
+            sequence: self.newest.sequence + 1,
+            incarnation: self.incarnation.clone(),
+            ..self.newest.clone()
+        };
+        self.claim(copy).map(|_| ())
     }
 
     fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
@@ -416,6 +435,7 @@ impl Ledger {
     fn take_note(&mut self, manifest: Manifest) {
         self.kept.push(Entry::of(&manifest));
         self.newest = manifest;
+        self.in_doubt = false;
         // A copy that was made to adopt is the same checkpoint as the one it was made from.
         let newest_first: Vec<(u64, u64)> = self.kept.iter().rev().map(|entry| entry.at).collect();
         let mut distinct = newest_first.clone();
