@@ -31,6 +31,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Parts, Snapshot};
 use crate::runtime::checkpoint::{Checkpoint, Kept};
 use crate::source::SplitPosition;
+#[cfg(test)]
+use crate::testing::simulation::{Bug, is_planted};
 use crate::time::Timestamp;
 
 /// How often somebody else may come first while this run tries to adopt.
@@ -192,6 +194,8 @@ impl Ledger {
                 unsettled: Vec::new(),
             };
             if ledger.try_adopt(&listing, &restored, writer.now)? {
+                #[cfg(test)]
+                let listing = if is_planted(Bug::OrphansListedLate) { Listing::read(&*store)? } else { listing };
                 let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
                 let orphans = listing.data.iter().filter(|name| !used.contains(name)).cloned();
                 ledger.superseded.extend(orphans.collect::<Vec<_>>());
@@ -213,7 +217,10 @@ impl Ledger {
         if restored.sequence != listing.newest {
             let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
             next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;
-            if let Some(checkpoint) = &restored.checkpoint {
+            let copied = restored.checkpoint.as_ref();
+            #[cfg(test)]
+            let copied = copied.filter(|_| !is_planted(Bug::AdoptedWithoutCopy));
+            if let Some(checkpoint) = copied {
                 // Whoever wrote the newest may still delete what only this one needs.
                 let (copy, content) = self.described(checkpoint, next);
                 next = copy;
@@ -301,6 +308,10 @@ impl Ledger {
     /// The highest number there is, if it is above this one, which we have just used: it was free because the manifest
     /// that had it is deleted, and others have gone on.
     fn overtaken(&self, sequence: u64) -> Result<Option<u64>> {
+        #[cfg(test)]
+        if is_planted(Bug::NumbersUsedAgain) {
+            return Ok(None);
+        }
         Ok(Some(newest(&*self.store)?).filter(|newest| *newest > sequence))
     }
 
@@ -379,6 +390,10 @@ impl Ledger {
     /// Finds out whether the manifest that could not be written is there. If it is, it counts, and the job goes on from
     /// it: a later run would, too. If not, a copy of the newest takes its number, so that it can't appear any more.
     fn settle(&mut self) -> Result<()> {
+        #[cfg(test)]
+        if is_planted(Bug::DoubtForgotten) {
+            return Ok(());
+        }
         let copy = Manifest {
             sequence: self.newest.sequence + 1,
             incarnation: self.incarnation.clone(),
@@ -419,8 +434,11 @@ impl Ledger {
             let (parts, checksum) = envelope::wrap(envelope::DATA, FORMAT_VERSION, data.content);
             let mut name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
             // A manifest of an earlier try may be there after all, and need the file of that try.
-            if self.failures > 0 {
-                name.push_str(&format!("-{}", self.failures));
+            let failures = self.failures;
+            #[cfg(test)]
+            let failures = if is_planted(Bug::DataNamedAgain) { 0 } else { failures };
+            if failures > 0 {
+                name.push_str(&format!("-{failures}"));
             }
             let size = parts.iter().map(|part| part.len() as u64).sum();
             let file = DataFile { name, size, checksum };

@@ -11,6 +11,8 @@
 pub(crate) mod envelope;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
+#[cfg(test)]
+mod simulation;
 mod store;
 
 pub use manifest::{
