@@ -30,6 +30,8 @@ mod book {
     struct KafkaSource;
     #[doc = include_str!("../../docs/src/kafka-sink.md")]
     struct KafkaSink;
+    #[doc = include_str!("../../docs/src/how-to-staged-sink.md")]
+    struct HowToStagedSink;
     #[doc = include_str!("../../docs/src/event-time.md")]
     struct EventTime;
     #[doc = include_str!("../../docs/src/state.md")]

@@ -88,7 +88,8 @@ pub(crate) fn counts_exactly_once(faults: &mut Faults, lines: &[String], oracle:
     let wrong = oracle.counts.iter().filter_map(|(key, count)| {
         let mut shown = numbers.remove(key).unwrap_or_default();
         shown.sort_unstable();
-        (!shown.iter().copied().eq(1..=*count)).then(|| format!("key {key} shows {} numbers, not 1 to {count}", shown.len()))
+        (!shown.iter().copied().eq(1..=*count))
+            .then(|| format!("key {key} shows {} numbers, not 1 to {count}", shown.len()))
     });
     faults.add("counts in files: wrong", wrong.collect::<Vec<_>>());
     faults.add("counts in files: keys that do not exist", numbers.keys().map(u64::to_string));
@@ -188,7 +189,8 @@ mod tests {
     fn wrong_numbers_are_found() {
         let (mut counts, mut windows, oracle) = written();
         let key = Event::of(SEED, 0).key;
-        let last = counts.iter().rposition(|line| numbered(line).is_some_and(|(_, k, _)| k == key)).expect("there is one");
+        let last =
+            counts.iter().rposition(|line| numbered(line).is_some_and(|(_, k, _)| k == key)).expect("there is one");
         let (id, _, number) = numbered(&counts[last]).expect("a line");
         counts[last] = format!("{id},{key},{}", number + 1);
         windows[0] = windows[0].replacen(',', ",9", 1);

@@ -106,7 +106,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let numbered = events.clone().key_by(|event| event.key).process(|| Numbering { count: ValueState::new("count") });
     write(&ctx, arguments, numbered.uid("numbering"), "counts", &arguments.counts);
 
-    let windows = events.key_by(|event| event.key).window(TumblingWindows::of(Duration::from_millis(WINDOW.unsigned_abs())));
+    let windows =
+        events.key_by(|event| event.key).window(TumblingWindows::of(Duration::from_millis(WINDOW.unsigned_abs())));
     let lines = windows.aggregate(CountAndSum).uid("windows").map(|result| {
         let (count, sum) = result.value;
         window_line(result.window.start().as_millis(), result.key, count, sum)

@@ -149,7 +149,8 @@ impl<T: Record> SinkLogic for StagedSinkNode<T> {
     }
 
     fn link(&mut self, context: LinkContext) -> Result<Erased> {
-        let writer = Staging { writer: self.sink.open(&sink_context(&context))?, staged: None };
+        let epoch = context.restored.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+        let writer = Staging { writer: self.sink.open(&sink_context(&context))?, epoch, staged: None };
         Ok(erase_link(SinkLink::new(Box::new(writer), context)))
     }
 }
@@ -157,6 +158,8 @@ impl<T: Record> SinkLogic for StagedSinkNode<T> {
 /// A staged writer as one that is flushed when it has put everything aside.
 struct Staging<T> {
     writer: Box<dyn StagedWriter<T>>,
+    /// The last one that ended.
+    epoch: u64,
     staged: Option<Vec<u8>>,
 }
 
@@ -169,13 +172,14 @@ impl<T> SinkWriter<T> for Staging<T> {
         self.writer.room()
     }
 
-    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
-        self.staged = self.writer.stage()?;
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.epoch = barrier.epoch;
+        self.staged = self.writer.stage(self.epoch)?;
         Ok(())
     }
 
     fn end(&mut self) -> Result<()> {
-        self.staged = self.writer.stage()?;
+        self.staged = self.writer.stage(self.epoch + 1)?;
         Ok(())
     }
 
@@ -191,4 +195,5 @@ impl<T> SinkWriter<T> for Staging<T> {
 fn sink_context(context: &LinkContext) -> SinkContext {
     let control = context.control.clone();
     SinkContext::new(context.operator.clone(), context.waker.clone(), move || control.is_stopping())
+        .in_run(&context.job, context.generation)
 }

@@ -3,6 +3,7 @@
 //! A writer is asked for room before it gets records. At a barrier it starts to flush, and the epoch
 //! counts as written when [`SinkWriter::flushed`] says so; until then the subtask takes no input.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
@@ -40,6 +41,8 @@ pub struct SinkContext {
     /// Wakes the subtask, for instance when a flush is done or there is room again.
     pub waker: Waker,
     stopping: Box<dyn Fn() -> bool + Send + Sync>,
+    job: Arc<str>,
+    generation: u64,
 }
 
 impl SinkContext {
@@ -49,7 +52,26 @@ impl SinkContext {
         waker: Waker,
         stopping: impl Fn() -> bool + Send + Sync + 'static,
     ) -> SinkContext {
-        SinkContext { operator, waker, stopping: Box::new(stopping) }
+        SinkContext { operator, waker, stopping: Box::new(stopping), job: "".into(), generation: 0 }
+    }
+
+    /// The same context in this run of this job.
+    #[must_use]
+    pub fn in_run(self, job: &str, generation: u64) -> SinkContext {
+        SinkContext { job: job.into(), generation, ..self }
+    }
+
+    /// The name of the job.
+    pub fn job(&self) -> &str {
+        &self.job
+    }
+
+    /// Which run of the job this is: what an earlier run has put aside bears the same number or a lower one, what a later
+    /// run puts aside a higher one. An earlier run may not know yet that it is over, and go on for a while.
+    ///
+    /// 0 without checkpoints.
+    pub fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Whether the job is being stopped, so that waiting makes no sense any more.
@@ -160,9 +182,12 @@ pub trait StagedWriter<T>: Send {
     /// needed to publish it; nothing if nothing was written. Making it durable is up to
     /// [`StagedCommitter::prepare`], which may take its time.
     ///
+    /// `epoch` grows from call to call, also over restarts: a run that goes on from a checkpoint counts on from there. An
+    /// epoch that came to nothing because the job has failed is counted again.
+    ///
     /// # Errors
     /// Any error fails the subtask.
-    fn stage(&mut self) -> Result<Option<Vec<u8>>>;
+    fn stage(&mut self, epoch: u64) -> Result<Option<Vec<u8>>>;
 
     /// After an error or a panic in `write`: which record of the batch was in hand, where that is known.
     fn failed_at(&self) -> Option<usize> {
@@ -182,13 +207,15 @@ pub trait StagedCommitter: Send {
     }
 
     /// Publishes everything in `staged`, which is part of a durable checkpoint. What is already published stays as it
-    /// is: after a crash the same is published again.
+    /// is: after a crash the same is published again, and an earlier run that wakes up late may do so at any time.
     ///
     /// # Errors
     /// `Unavailable` counts as a failed checkpoint, and is tried again before the next; anything else fails the job.
     fn publish(&mut self, staged: &[Vec<u8>]) -> Result<()>;
 
-    /// Everything that counts is published, and no writer is at work: removes what earlier runs have put aside.
+    /// Everything that counts is published, and no writer of this run is at work: removes what earlier runs have put aside.
+    /// By the time this is called, a later run may be at work already: nothing with a higher
+    /// [generation](SinkContext::generation) may be touched.
     ///
     /// # Errors
     /// Any error but `Unavailable`, which is only logged, stops the job before it has read a record.

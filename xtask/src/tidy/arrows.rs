@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("stream-kafka-wire", &[]),
     ("stream-core", &["stream-conf", "stream-macros"]),
     ("stream-store", &["stream-core", "stream-conf", "stream-macros"]),
+    ("stream-files", &["stream-core", "stream-conf", "stream-macros"]),
     ("stream-kafka", &["stream-core", "stream-conf", "stream-macros", "stream-kafka-wire"]),
     ("stream-sql", &["stream-core", "stream-conf", "stream-macros"]),
     ("stream-app", &["stream-core", "stream-store", "stream-conf", "stream-macros"]),

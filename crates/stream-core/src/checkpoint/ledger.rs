@@ -1,16 +1,18 @@
 //! [`Ledger`]: the checkpoints of one job in its store. Which exist, which one counts, who may write the next.
 //!
-//! 1. A checkpoint is its data file, then its manifest. The manifests are numbered; each is created under a number
-//!    that nobody has used, so of two writers one notices ([`CheckpointStore::create`]).
+//! 1. A checkpoint is its data file, then its manifest. The manifests are numbered; of two that create the next one
+//!    notices ([`CheckpointStore::create`]). Numbers become free again when manifests are deleted, so whoever has
+//!    created one looks whether it is the newest: the newest is never deleted, so its number was never used before.
+//!    One that is not is a *stray* and counts for nobody.
 //! 2. A run begins by *adopting*: it creates the next manifest, a copy of the one it goes on from under its own
 //!    incarnation. Whoever wrote before is told so by its next write, and ends.
 //! 3. A run deletes what its own checkpoints have replaced, and what it found unused in the listing from before its
-//!    adoption: nobody who came later can need that. It never lists again. Manifests go before the files they need.
-//! 4. If the store fails while a manifest is created, it may be there or not. Its number is given away before anything
-//!    else is done: by creating a copy of the manifest before it. If that succeeds, the doubtful one can't come to be
-//!    there any more; if not, it is there, and it is the newest. What it names was neither changed nor discarded.
-//! 5. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
+//!    adoption: nobody who came later can need that. What a later listing shows it never deletes. Manifests go before
+//!    the files they need.
+//! 4. An earlier run that wakes up late deletes by the same rule: never anything that the newest manifest it knew
 //!    needs. So the newest may be adopted as it is; going on from another one copies its bytes into a new file first.
+//! 5. A create that fails may have been done. So no data file is written a second time under one name, and a run that
+//!    begins again first settles whether its last manifest is there, by creating another one under that number.
 //!
 //! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
 
@@ -30,6 +32,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Parts, Snapshot};
 use crate::runtime::checkpoint::{Checkpoint, Kept};
 use crate::source::SplitPosition;
+#[cfg(test)]
+use crate::testing::simulation::{Bug, is_planted};
 use crate::time::Timestamp;
 
 /// How often somebody else may come first while this run tries to adopt.
@@ -47,10 +51,14 @@ pub(crate) struct Ledger {
     kept: Vec<Entry>,
     /// What nobody needs any more, in the order in which it may go.
     superseded: Vec<String>,
-    /// The store failed while a manifest was created: it may be there, or come to be there.
-    in_doubt: bool,
     /// What could not be written yet: the next checkpoint has it, too.
     unwritten: Option<Checkpoint>,
+    /// How many tries to write have failed.
+    failures: u64,
+    /// Whether the manifest after `newest` may be there.
+    in_doubt: bool,
+    /// Data files of ours that a manifest may need, or nobody.
+    unsettled: Vec<String>,
 }
 
 /// A manifest that exists.
@@ -112,6 +120,8 @@ pub(crate) struct Written {
 
 /// Everything in a store, read once.
 struct Listing {
+    /// The highest number there was.
+    newest: u64,
     /// By number.
     manifests: BTreeMap<u64, Result<Manifest>>,
     /// The names of data files, in order.
@@ -120,7 +130,7 @@ struct Listing {
 
 impl Listing {
     fn read(store: &dyn CheckpointStore) -> Result<Listing> {
-        let (mut manifests, mut data) = (BTreeMap::new(), Vec::new());
+        let (mut newest, mut manifests, mut data) = (0, BTreeMap::new(), Vec::new());
         for object in store.list()? {
             let Some(sequence) = Manifest::sequence_of(&object.name) else {
                 // What is neither is somebody else's.
@@ -129,14 +139,21 @@ impl Listing {
                 }
                 continue;
             };
+            newest = newest.max(sequence);
             // One that is gone now was deleted by an earlier run that is still at it.
             if let Some(bytes) = store.read(&object.name)? {
                 manifests.insert(sequence, Manifest::decode(&object.name, &bytes));
             }
         }
         data.sort_unstable();
-        Ok(Listing { manifests, data })
+        Ok(Listing { newest, manifests, data })
     }
+}
+
+/// The highest number of a manifest; 0 if there is none.
+fn newest(store: &dyn CheckpointStore) -> Result<u64> {
+    let numbers = store.list()?.into_iter().filter_map(|object| Manifest::sequence_of(&object.name)).max();
+    Ok(numbers.unwrap_or(0))
 }
 
 /// Every manifest of a store, newest first, those that can't be read with the reason.
@@ -157,7 +174,11 @@ impl Ledger {
     ) -> Result<(Ledger, Restored)> {
         for _ in 0..ADOPTIONS_MAX {
             let listing = Listing::read(&*store)?;
-            let (chosen, restored) = choose(&*store, &listing, writer, from)?;
+            let (chosen, restored) = match choose(&*store, &listing, writer, from) {
+                // Not damaged: whoever still writes has replaced and deleted it meanwhile.
+                Err(error) if error.kind() == ErrorKind::Corrupt && newest(&*store)? > listing.newest => continue,
+                chosen => chosen?,
+            };
             // Before anybody is told to end: a job that can't go on must not take over from one that can.
             restored.checkpoint.as_deref().map_or(Ok(()), &mut check)?;
             let mut ledger = Ledger {
@@ -168,10 +189,14 @@ impl Ledger {
                 newest: chosen,
                 kept: listing.manifests.values().flatten().map(Entry::of).collect(),
                 superseded: Vec::new(),
-                in_doubt: false,
                 unwritten: None,
+                failures: 0,
+                in_doubt: false,
+                unsettled: Vec::new(),
             };
             if ledger.try_adopt(&listing, &restored, writer.now)? {
+                #[cfg(test)]
+                let listing = if is_planted(Bug::OrphansListedLate) { Listing::read(&*store)? } else { listing };
                 let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
                 let orphans = listing.data.iter().filter(|name| !used.contains(name)).cloned();
                 ledger.superseded.extend(orphans.collect::<Vec<_>>());
@@ -184,17 +209,19 @@ impl Ledger {
 
     /// Creates the manifest of adoption. False if somebody else was first.
     fn try_adopt(&mut self, listing: &Listing, restored: &Restored, now: Timestamp) -> Result<bool> {
-        let newest = listing.manifests.last_key_value().map_or(0, |(sequence, _)| *sequence);
         let mut next = Manifest {
-            sequence: newest + 1,
+            sequence: listing.newest + 1,
             incarnation: self.incarnation.clone(),
             created_millis: now.as_millis(),
             ..self.newest.clone()
         };
-        if restored.sequence != newest {
+        if restored.sequence != listing.newest {
             let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
             next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;
-            if let Some(checkpoint) = &restored.checkpoint {
+            let copied = restored.checkpoint.as_ref();
+            #[cfg(test)]
+            let copied = copied.filter(|_| !is_planted(Bug::AdoptedWithoutCopy));
+            if let Some(checkpoint) = copied {
                 // Whoever wrote the newest may still delete what only this one needs.
                 let (copy, content) = self.described(checkpoint, next);
                 next = copy;
@@ -203,7 +230,8 @@ impl Ledger {
                 }
             }
         }
-        if self.store.create(&next.name(), &next.encode()?)? == Creation::AlreadyThere {
+        let is_ours = self.store.create(&next.name(), &next.encode()?)? == Creation::Created;
+        if !is_ours || self.overtaken(next.sequence)?.is_some() {
             return Ok(false);
         }
         self.take_note(next);
@@ -234,65 +262,88 @@ impl Ledger {
         let written = self.try_write(&checkpoint, now);
         if written.is_err() {
             self.unwritten = Some(checkpoint);
+            self.failures += 1;
         }
         written
     }
 
     fn try_write(&mut self, checkpoint: &Checkpoint, now: Timestamp) -> Result<Written> {
-        self.settle()?;
-        let header = Manifest {
-            sequence: self.newest.sequence + 1,
-            epoch: checkpoint.epoch,
-            incarnation: self.incarnation.clone(),
-            created_millis: now.as_millis(),
-            ..self.newest.clone()
-        };
-        let (manifest, content) = self.described(checkpoint, header);
-        let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
-        if let Some((file, content)) = &content {
-            self.create_data(file, content)?;
+        loop {
+            let header = Manifest {
+                sequence: self.newest.sequence + 1,
+                epoch: checkpoint.epoch,
+                incarnation: self.incarnation.clone(),
+                created_millis: now.as_millis(),
+                ..self.newest.clone()
+            };
+            let (manifest, content) = self.described(checkpoint, header);
+            let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
+            if let Some((file, content)) = &content {
+                self.unsettled.push(file.name.clone());
+                self.create_data(file, content)?;
+            }
+            let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
+            // If it is another one, an earlier try was told that it failed, but it did not: its checkpoint exists.
+            if self.claim(manifest)? {
+                return Ok(Written { sequence, bytes, staged });
+            }
         }
-        let manifest = self.create_manifest(manifest)?;
-        let (sequence, staged) = (manifest.sequence, manifest.staged.clone());
-        self.take_note(manifest);
-        Ok(Written { sequence, bytes, staged })
     }
 
-    /// Creates a manifest of this run, and returns the one that is there: another one if it was created by a request
-    /// of ours that seemed to have failed.
-    fn create_manifest(&mut self, manifest: Manifest) -> Result<Manifest> {
-        let name = manifest.name();
-        let content = manifest.encode()?;
+    /// Creates the manifest after the newest, unless an earlier try has done so without our knowledge. Either one is
+    /// the newest then; true if it is this one.
+    fn claim(&mut self, manifest: Manifest) -> Result<bool> {
         self.in_doubt = true;
-        let created = self.store.create(&name, &content)?;
-        let there = match created {
-            Creation::Created => manifest,
-            Creation::AlreadyThere => self.read_own(&name)?,
+        let there = match self.store.create(&manifest.name(), &manifest.encode()?)? {
+            Creation::Created => manifest.clone(),
+            Creation::AlreadyThere => self.our_own(&manifest.name())?,
         };
-        self.in_doubt = false;
-        Ok(there)
-    }
-
-    /// Finds out about a manifest in doubt; from here on it exists or never will.
-    fn settle(&mut self) -> Result<()> {
-        if self.in_doubt {
-            let sequence = self.newest.sequence + 1;
-            let copy = Manifest { sequence, incarnation: self.incarnation.clone(), ..self.newest.clone() };
-            let there = self.create_manifest(copy)?;
-            self.take_note(there);
+        if let Some(newest) = self.overtaken(there.sequence)? {
+            return Err(self.taken_over_at(newest));
         }
-        Ok(())
+        let is_this = there == manifest;
+        self.take_note(there);
+        Ok(is_this)
     }
 
-    /// The manifest of that name, which must be of this run.
-    fn read_own(&self, name: &str) -> Result<Manifest> {
+    /// The highest number there is, if it is above this one, which we have just used: it was free because the manifest
+    /// that had it is deleted, and others have gone on.
+    fn overtaken(&self, sequence: u64) -> Result<Option<u64>> {
+        #[cfg(test)]
+        if is_planted(Bug::NumbersUsedAgain) {
+            return Ok(None);
+        }
+        Ok(Some(newest(&*self.store)?).filter(|newest| *newest > sequence))
+    }
+
+    /// Whether this is still the run that writes, as far as the store knows.
+    ///
+    /// # Errors
+    /// `Fenced` if another run has taken over; whatever the store says.
+    pub(crate) fn check_ownership(&self) -> Result<()> {
+        let Some(newest) = self.overtaken(self.newest.sequence)? else { return Ok(()) };
+        self.our_own(&Manifest::name_of(newest)).map(|_| ())
+    }
+
+    /// The manifest of that name, which is there and should be ours.
+    fn our_own(&self, name: &str) -> Result<Manifest> {
         let Some(there) = self.store.read(name)? else {
             let message =
                 format!("`{name}` was there and is gone: somebody else deletes from {}", self.store.location());
             return Err(Error::new(ErrorKind::Fenced, message));
         };
-        let there = Manifest::decode(name, &there)?;
-        if there.incarnation == self.incarnation { Ok(there) } else { Err(self.taken_over(&there)) }
+        match Manifest::decode(name, &there) {
+            Ok(there) if there.incarnation == self.incarnation => Ok(there),
+            Ok(there) => Err(self.taken_over(&there)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn taken_over_at(&self, newest: u64) -> Error {
+        match self.our_own(&Manifest::name_of(newest)) {
+            Err(error) => error,
+            Ok(_) => Error::internal(format!("checkpoint {newest} is ours, and this run does not know of it")),
+        }
     }
 
     fn taken_over(&self, by: &Manifest) -> Error {
@@ -324,15 +375,37 @@ impl Ledger {
 
     /// Loads the newest checkpoint again, for a restart of the same run.
     pub(crate) fn reload(&mut self) -> Result<Restored> {
-        self.settle()?;
         self.unwritten = None;
-        let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose()?;
-        Ok(Restored { checkpoint: checkpoint.map(Arc::new), sequence: self.newest.sequence, skipped: Vec::new() })
+        if self.in_doubt {
+            self.settle()?;
+        }
+        let checkpoint = (self.newest.epoch > 0).then(|| load(&*self.store, &self.newest)).transpose();
+        if checkpoint.is_err() {
+            // Whoever has taken over may have replaced and deleted it.
+            self.check_ownership()?;
+        }
+        let checkpoint = checkpoint?.map(Arc::new);
+        Ok(Restored { checkpoint, sequence: self.newest.sequence, skipped: Vec::new() })
+    }
+
+    /// Finds out whether the manifest that could not be written is there. If it is, it counts, and the job goes on from
+    /// it: a later run would, too. If not, a copy of the newest takes its number, so that it can't appear any more.
+    fn settle(&mut self) -> Result<()> {
+        #[cfg(test)]
+        if is_planted(Bug::DoubtForgotten) {
+            return Ok(());
+        }
+        let copy = Manifest {
+            sequence: self.newest.sequence + 1,
+            incarnation: self.incarnation.clone(),
+            ..self.newest.clone()
+        };
+        self.claim(copy).map(|_| ())
     }
 
     fn create_data(&self, file: &DataFile, content: &[Bytes]) -> Result<()> {
-        // Its name has our incarnation and number in it: what is there is from an earlier try of ours, which may have
-        // had other content. That one was never named by a manifest, as a number in doubt is not used again.
+        // Its name is of one try: only an adoption that is tried again by the same run finds it there, and no manifest
+        // names it then.
         while self.store.create(&file.name, content)? == Creation::AlreadyThere {
             self.store.delete(&file.name)?;
         }
@@ -362,7 +435,14 @@ impl Ledger {
         let mut content = None;
         if !data.content.is_empty() {
             let (parts, checksum) = envelope::wrap(envelope::DATA, FORMAT_VERSION, data.content);
-            let name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
+            let mut name = format!("{DATA_PREFIX}{:020}-{}", manifest.sequence, self.incarnation);
+            // A manifest of an earlier try may be there after all, and need the file of that try.
+            let failures = self.failures;
+            #[cfg(test)]
+            let failures = if is_planted(Bug::DataNamedAgain) { 0 } else { failures };
+            if failures > 0 {
+                name.push_str(&format!("-{failures}"));
+            }
             let size = parts.iter().map(|part| part.len() as u64).sum();
             let file = DataFile { name, size, checksum };
             manifest.files.push(file.clone());
@@ -376,6 +456,7 @@ impl Ledger {
     fn take_note(&mut self, manifest: Manifest) {
         self.kept.push(Entry::of(&manifest));
         self.newest = manifest;
+        self.in_doubt = false;
         // A copy that was made to adopt is the same checkpoint as the one it was made from.
         let newest_first: Vec<(u64, u64)> = self.kept.iter().rev().map(|entry| entry.at).collect();
         let mut distinct = newest_first.clone();
@@ -392,6 +473,8 @@ impl Ledger {
         self.superseded.extend(gone.iter().map(|entry| Manifest::name_of(entry.sequence)));
         let files: BTreeSet<&String> = gone.iter().flat_map(|entry| &entry.files).collect();
         self.superseded.extend(files.difference(&used).map(|name| (*name).clone()));
+        // Every try is known to have come to something or to nothing now.
+        self.superseded.extend(self.unsettled.drain(..).filter(|name| !used.contains(name)));
     }
 }
 

@@ -14,6 +14,8 @@ mod inspection;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
 mod read;
+#[cfg(test)]
+mod simulation;
 mod store;
 #[cfg(test)]
 mod tests;

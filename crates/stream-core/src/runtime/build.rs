@@ -42,6 +42,8 @@ pub(crate) struct Build {
     checkpoints: bool,
     /// What the job goes on from.
     restored: Option<Arc<Checkpoint>>,
+    /// The number of the newest checkpoint: higher for every run that begins later.
+    pub(crate) generation: u64,
     pub(crate) reporter: Arc<Reporter>,
     /// One per subtask index.
     pub(crate) slots: Vec<Slot>,
@@ -79,6 +81,7 @@ impl Build {
             clock,
             checkpoints: false,
             restored: None,
+            generation: 0,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
             epochs: Epochs::default(),
@@ -178,6 +181,8 @@ impl Build {
             control: self.control.clone(),
             checkpoints: self.checkpoints,
             restored: self.restored.clone(),
+            job: self.plan.job.as_str().into(),
+            generation: self.generation,
         }
     }
 

@@ -323,6 +323,7 @@ impl Attempts {
     ) -> (Result<JobReport>, Option<(Plan, Graph)>) {
         let rhythm = self.endurance.durability.as_ref().map(|durability| durability.rhythm);
         let mut job = Job::new(plan, graph, control.clone(), self.clock.clone(), rhythm, restored);
+        job.build.generation = self.storing.as_ref().map_or(0, |storing| storing.ledger.newest().0);
         job.storing = self.storing.take();
         let waker = &self.switch.waker;
         control.add_waker(waker.clone());

@@ -67,6 +67,9 @@ pub(crate) struct LinkContext {
     pub(crate) checkpoints: bool,
     /// What the job goes on from.
     pub(crate) restored: Option<Arc<Checkpoint>>,
+    pub(crate) job: Arc<str>,
+    /// Higher for every run that begins later.
+    pub(crate) generation: u64,
 }
 
 impl LinkContext {

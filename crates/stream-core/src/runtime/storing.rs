@@ -68,8 +68,12 @@ impl Storing {
             return Ok(Stored { sequence, epoch, bytes: 0 });
         };
         for (operator, committer) in &mut self.committers {
-            if let Some(staged) = self.ledger.kept().and_then(|kept| kept.staged.get(operator.uid())) {
-                guard(|| committer.prepare(staged)).map_err(|e| e.at(|| operator.place(None)))?;
+            if let Some(staged) = self.ledger.kept().and_then(|kept| kept.staged.get(operator.uid()))
+                && let Err(error) = guard(|| committer.prepare(staged))
+            {
+                // A run that has taken over throws away what others have put aside: that is the reason to name.
+                self.ledger.check_ownership()?;
+                return Err(error.at(|| operator.place(None)));
             }
         }
         let written = self.ledger.write(now)?;
@@ -80,7 +84,12 @@ impl Storing {
     }
 
     fn publish(&mut self) -> Result<()> {
-        publish(&mut self.committers, &self.unpublished)?;
+        let published = publish(&mut self.committers, &self.unpublished);
+        if published.is_err() {
+            // A run that has taken over has published it, and what became of that since then is not ours to judge.
+            self.ledger.check_ownership()?;
+        }
+        published?;
         self.unpublished.clear();
         Ok(())
     }

@@ -37,6 +37,16 @@ pub(crate) enum Bug {
     TimersForgotten,
     /// Barriers are not aligned: a channel whose barrier has come is read on.
     BarriersNotAligned,
+    /// A run that has adopted looks for files that nobody needs only then.
+    OrphansListedLate,
+    /// An older checkpoint is adopted as it is.
+    AdoptedWithoutCopy,
+    /// A manifest that was created counts, whatever else there is.
+    NumbersUsedAgain,
+    /// A data file is written again under its name when a checkpoint failed.
+    DataNamedAgain,
+    /// A run begins again without asking whether its last manifest is there.
+    DoubtForgotten,
 }
 
 /// Whether this thread's jobs have a bug.
@@ -45,8 +55,8 @@ pub(crate) fn is_planted(bug: Bug) -> bool {
 }
 
 /// Plants a bug while `body` runs.
-fn with_bug<R>(bug: Bug, body: impl FnOnce() -> R) -> R {
-    PLANTED.set(Some(bug));
+pub(crate) fn with_bug<R>(bug: impl Into<Option<Bug>>, body: impl FnOnce() -> R) -> R {
+    PLANTED.set(bug.into());
     let result = body();
     PLANTED.set(None);
     result

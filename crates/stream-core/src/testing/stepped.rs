@@ -67,6 +67,8 @@ pub struct SteppedJob {
     ends_with_checkpoint: bool,
     /// Survives crashes.
     store: Arc<dyn CheckpointStore>,
+    /// Tells the runs of this job from those of another on the same store.
+    seed: u64,
     /// How many runs there were.
     incarnation: u64,
     clock: VirtualClock,
@@ -134,6 +136,7 @@ impl SteppedJob {
             control: Arc::new(Control::default()),
             ends_with_checkpoint,
             store,
+            seed,
             incarnation: 0,
             clock: VirtualClock::new(),
             random: Random::new(seed),
@@ -213,7 +216,7 @@ impl SteppedJob {
         self.incarnation += 1;
         let writer = Writer {
             job: self.job.clone(),
-            incarnation: self.incarnation.to_string(),
+            incarnation: format!("{:x}.{}", self.seed, self.incarnation),
             max_parallelism: plan.max_parallelism,
             retained: 3,
             now: self.clock.wall(),
@@ -222,7 +225,8 @@ impl SteppedJob {
         let (ledger, restored) = Ledger::adopt(self.store.clone(), &writer, From::NewestStrictly, check)?;
         let epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         let coordinator = Coordinator::new(&plan.job, self.control.clone());
-        let (build, reports) = Build::new(plan, graph, self.control.clone(), Arc::new(self.clock.clone()));
+        let (mut build, reports) = Build::new(plan, graph, self.control.clone(), Arc::new(self.clock.clone()));
+        build.generation = ledger.newest().0;
         self.running = Some(Running {
             slots: Vec::new(),
             build: build.checkpointed(restored.checkpoint),

@@ -200,7 +200,7 @@ impl StagedWriter<String> for Writer {
         Ok(())
     }
 
-    fn stage(&mut self) -> Result<Option<Vec<u8>>> {
+    fn stage(&mut self, _epoch: u64) -> Result<Option<Vec<u8>>> {
         let file = std::mem::take(&mut self.lines).into_bytes();
         if file.is_empty() {
             return Ok(None);
