@@ -82,9 +82,22 @@ struct Odds {
     fails: u64,
 }
 
+/// How often something happened that the histories are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    takeovers: u64,
+    /// Runs that were told that they are over.
+    fenced: u64,
+    strays: u64,
+    /// Manifests that were created by an operation that failed.
+    in_doubt: u64,
+    rewinds: u64,
+}
+
 /// What must be so.
 #[derive(Default)]
 struct Model {
+    seen: Seen,
     /// By stamp; 0 is the beginning.
     truths: BTreeMap<u64, Truth>,
     existing: BTreeMap<u64, Existing>,
@@ -119,7 +132,7 @@ impl World {
     fn new(seed: u64, runs: usize, is_traced: bool) -> World {
         let mut random = Random::new(seed);
         let odds = Odds {
-            stays: [0, 50, 80, 95][random.index(4)],
+            stays: [20, 60, 85, 97][random.index(4)],
             sleeps: [8, 25, 100][random.index(3)],
             crashes: [30, 100, 1_000_000][random.index(3)],
             fails: [6, 25, 1_000_000][random.index(3)],
@@ -262,6 +275,8 @@ impl CheckpointStore for Shared {
             return Err(unavailable());
         }
         let created = self.world.objects.create(name, content)?;
+        let is_manifest = Manifest::sequence_of(name).is_some();
+        history.model.seen.in_doubt += u64::from(is_manifest && created == Creation::Created && fault.is_some());
         if created == Creation::Created
             && let Err(why) = history.model.created(self.run, name, &self.world.objects)
         {
@@ -311,6 +326,7 @@ impl Model {
         let files = manifest.files.iter().map(|file| file.name.clone()).collect();
         self.existing.insert(sequence, Existing { is_stray, files });
         if is_stray {
+            self.seen.strays += 1;
             return Ok(());
         }
         if !self.used_numbers.insert(sequence) {
@@ -319,8 +335,10 @@ impl Model {
         let checkpoint = load(objects, &manifest).map_err(|error| format!("the newest is not whole: {error}"))?;
         let stamp = self.verify(&checkpoint)?;
         if self.adopting.contains(&run) {
+            self.seen.takeovers += u64::from(self.owner.is_some_and(|owner| owner != run));
             self.owner = Some(run);
             if manifest.lineage > self.lineage {
+                self.seen.rewinds += 1;
                 self.went_back.extend(self.counted.iter().filter(|counted| **counted != stamp));
                 (self.tip, self.lineage) = (stamp, manifest.lineage);
             }
@@ -556,7 +574,10 @@ impl Run {
     /// A run may end for one reason only.
     fn ended(&self, error: &Error) {
         self.world.check(|model| match error.kind() == ErrorKind::Fenced && model.owner != Some(self.run) {
-            true => Ok(()),
+            true => {
+                model.seen.fenced += 1;
+                Ok(())
+            }
             false => Err(format!("run {} ends, and {:?} owns the store: {error}", self.run, model.owner)),
         });
     }
@@ -568,8 +589,15 @@ fn pair((key, value): (&u8, &u64)) -> [u8; 9] {
     pair
 }
 
-/// Runs one history. What was wrong with it, and what happened.
-fn history(seed: u64, bug: Option<Bug>, is_traced: bool) -> (Option<String>, Vec<String>) {
+/// One history: what was wrong with it, and what happened.
+#[derive(Debug, PartialEq, Eq)]
+struct Outcome {
+    failure: Option<String>,
+    trace: Vec<String>,
+    seen: Seen,
+}
+
+fn history(seed: u64, bug: Option<Bug>, is_traced: bool) -> Outcome {
     let runs = 2 + (seed % 3) as usize;
     let world = Arc::new(World::new(seed, runs, is_traced));
     let threads = (0..runs).map(|run| {
@@ -603,7 +631,7 @@ fn history(seed: u64, bug: Option<Bug>, is_traced: bool) -> (Option<String>, Vec
     }
     let mut history = world.lock();
     let failure = history.failure.take().or_else(|| last_run(&history.model, &world.objects).err());
-    (failure, history.trace.take().unwrap_or_default())
+    Outcome { failure, trace: history.trace.take().unwrap_or_default(), seen: history.model.seen }
 }
 
 /// When everybody else is dead and nothing fails any more, the job goes on from the newest, and nothing is left over.
@@ -634,16 +662,33 @@ fn last_run(model: &Model, objects: &MemoryStore) -> std::result::Result<(), Str
 
 /// The first of the seeds whose history is wrong, with the end of its trace.
 fn first_failure(seeds: std::ops::Range<u64>, bug: Option<Bug>) -> Option<String> {
-    let seed = seeds.into_iter().find(|seed| history(*seed, bug, false).0.is_some())?;
-    let (failure, trace) = history(seed, bug, true);
+    let seed = seeds.into_iter().find(|seed| history(*seed, bug, false).failure.is_some())?;
+    let Outcome { failure, trace, .. } = history(seed, bug, true);
     let why = failure.unwrap_or_else(|| "another history with a trace".to_owned());
     Some(format!("seed {seed}: {why}\n{}", trace[trace.len().saturating_sub(80)..].join("\n")))
 }
 
+// Ten thousand in two halves, which run beside each other.
+
 #[test]
-fn ten_thousand_histories_damage_no_checkpoint_that_counts() {
-    let failure = first_failure(0..10_000, None);
+fn five_thousand_histories_damage_no_checkpoint_that_counts() {
+    let failure = first_failure(0..5_000, None);
     assert!(failure.is_none(), "{}", failure.unwrap_or_default());
+}
+
+#[test]
+fn five_thousand_other_histories_damage_no_checkpoint_that_counts() {
+    let failure = first_failure(5_000..10_000, None);
+    assert!(failure.is_none(), "{}", failure.unwrap_or_default());
+}
+
+#[test]
+fn the_histories_have_what_they_are_for() {
+    let seen: Vec<Seen> = (0..300).map(|seed| history(seed, None, false).seen).collect();
+    let with = |what: fn(&Seen) -> u64| seen.iter().filter(|seen| what(seen) > 0).count();
+    let counts =
+        [with(|s| s.takeovers), with(|s| s.fenced), with(|s| s.strays), with(|s| s.in_doubt), with(|s| s.rewinds)];
+    assert!(counts.iter().all(|count| *count > 10), "takeovers, fenced, strays, in doubt, rewinds: {counts:?}");
 }
 
 #[test]
