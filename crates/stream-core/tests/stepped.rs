@@ -108,7 +108,7 @@ fn a_crash_after_any_step_loses_nothing_that_was_committed() {
         input.end();
         let job = driver.running().expect("a job");
         job.set_step_time(Duration::from_millis(300));
-        for _ in 0..seed {
+        for _ in 0..2 * seed {
             job.step().expect("no failure");
         }
         drop(driver);

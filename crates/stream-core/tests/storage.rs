@@ -114,7 +114,7 @@ fn objects(store: &MemoryStore) -> Objects {
 fn with(objects: &Objects) -> MemoryStore {
     let store = MemoryStore::new();
     for (name, content) in objects {
-        store.create(name, &[content.clone()]).expect("memory");
+        store.create(name, std::slice::from_ref(content)).expect("memory");
     }
     store
 }

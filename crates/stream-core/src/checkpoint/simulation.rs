@@ -473,7 +473,11 @@ impl Run {
         Checkpoint {
             epoch: self.epoch,
             positions: [("src".to_owned(), vec![SplitPosition::new("s", stamp as i64)])].into(),
-            operators: [("op".to_owned(), [(0, Kept::State(Snapshot::from_parts(entries, groups, BTreeMap::new())))].into())].into(),
+            operators: [(
+                "op".to_owned(),
+                [(0, Kept::State(Snapshot::from_parts(entries, groups, BTreeMap::new())))].into(),
+            )]
+            .into(),
             parallelism: [("op".to_owned(), 1)].into(),
             staged: [("sink".to_owned(), vec![stamp.to_le_bytes().to_vec()])].into(),
         }

@@ -109,14 +109,17 @@ impl Kept {
     }
 }
 
+/// By uid and subtask.
+type BySubtask<V> = BTreeMap<(String, usize), V>;
+
 /// The parts of checkpoints under way.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
     parallelism: BTreeMap<String, usize>,
     /// By epoch, oldest first.
-    kept: BTreeMap<u64, BTreeMap<(String, usize), Kept>>,
+    kept: BTreeMap<u64, BySubtask<Kept>>,
     /// By epoch; by `u64::MAX` what a sink put aside when its input had ended.
-    staged: BTreeMap<u64, BTreeMap<(String, usize), Vec<Vec<u8>>>>,
+    staged: BTreeMap<u64, BySubtask<Vec<Vec<u8>>>>,
     finished: BTreeSet<(String, usize)>,
     /// Epochs of which a part could not be written, and why.
     failed: BTreeMap<u64, Error>,
@@ -174,7 +177,9 @@ impl Gathering {
         let with_barrier: BTreeSet<_> = flushed.get(&epoch).into_iter().flat_map(BTreeMap::keys).cloned().collect();
         if let Some(ended) = self.staged.get_mut(&u64::MAX) {
             // A sink that ended after the barrier has put that aside for the next epoch.
-            let before = ended.extract_if(.., |subtask, _| !with_barrier.contains(subtask)).collect();
+            let (before, after) =
+                std::mem::take(ended).into_iter().partition(|(subtask, _)| !with_barrier.contains(subtask));
+            *ended = after;
             flushed.insert(u64::MAX, before);
         }
         for ((uid, _), mut later) in flushed.into_values().flatten() {

@@ -206,6 +206,7 @@ struct Attempts {
 
 impl Attempts {
     fn new(switch: Arc<Switch>, endurance: Endurance) -> Attempts {
+        #[expect(clippy::disallowed_methods, reason = "every run must have another incarnation")]
         let seed = RandomState::new().hash_one(0);
         let restarts = Restarts::new(endurance.restart.clone(), seed);
         let clock = Arc::new(SystemClock::new());
