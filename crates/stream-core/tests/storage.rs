@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stream_core::checkpoint::{self, CheckpointStore, Manifest, MemoryStore};
 use stream_core::{ErrorKind, Result};
 use totals::faulty::{Fault, Faulty};
-use totals::{END, World};
+use totals::{END, World, log};
 
 const TOLERANT: &str = "execution.checkpointing.tolerable-failed-checkpoints=1000";
 
@@ -21,7 +21,8 @@ const FAULTS: [(&str, Fault); 4] = [
 ];
 
 #[test]
-fn a_checkpoint_that_fails_is_counted_and_made_good_by_the_next() {
+fn a_checkpoint_that_fails_is_counted_logged_and_made_good_by_the_next() {
+    log::listen();
     for (object, fault) in FAULTS {
         let (world, store) = (World::default(), Faulty::default());
         let job = world.start(store.clone(), &[TOLERANT]).expect("a good job");
@@ -40,6 +41,10 @@ fn a_checkpoint_that_fails_is_counted_and_made_good_by_the_next() {
         world.allow(END);
         world.start(store, &[]).expect("a good job").wait().expect("the job goes on");
         assert_eq!(world.published(), World::expected(), "{object} {fault:?}");
+    }
+    for reason in ["the disk is full", "fsync failed: input/output error"] {
+        let line = format!("no checkpoint, the next one tries again: error[unavailable]: {reason}");
+        assert!(log::warnings().contains(&line), "{}", log::warnings());
     }
 }
 
@@ -253,6 +258,7 @@ fn a_job_with_a_staged_sink_refuses_damage_and_any_other_falls_back() {
     let staged: Vec<Vec<u8>> = staged.into_values().flatten().collect();
     let mut random = Random(4);
     let mut fallen_back = 0;
+    log::listen();
     for round in 0..50 {
         let mut objects = good.clone();
         let (names, what) = mutate(&mut objects, &foreign, &mut random);
@@ -289,6 +295,9 @@ fn a_job_with_a_staged_sink_refuses_damage_and_any_other_falls_back() {
         }
     }
     assert!(fallen_back > 5, "only {fallen_back} went on from an older checkpoint");
+    let told =
+        log::warnings().matches("going on from an older checkpoint, more is read again: error[corrupt]: `").count();
+    assert!(told >= fallen_back, "{told} of {fallen_back} times");
 }
 
 /// Goes on without the staged sink, whose state is dropped.

@@ -13,7 +13,7 @@ use crate::runtime::checkpoint::{Checkpoint, Kept};
 use crate::time::Timestamp;
 
 /// Name and content.
-type Late = (String, Vec<Bytes>);
+type Request = (String, Vec<Bytes>);
 
 /// A store whose next create of a manifest is carried out and reported as failed, as by a network that breaks before
 /// the answer is there.
@@ -22,7 +22,7 @@ struct Doubtful {
     inner: MemoryStore,
     breaks: Arc<AtomicBool>,
     /// A request that was sent and will be carried out later.
-    late: Arc<Mutex<Option<Late>>>,
+    late: Arc<Mutex<Option<Request>>>,
     delays: Arc<AtomicBool>,
 }
 

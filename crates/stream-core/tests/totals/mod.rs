@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "every test file uses its own part")]
 
 pub(crate) mod faulty;
+pub(crate) mod log;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
