@@ -189,7 +189,8 @@ impl StreamingContext {
     /// # Errors
     /// `Config`, with every mistake in the description.
     pub fn plan(&self, job: &str) -> Result<Plan> {
-        Plan::new(job, &self.graph.lock(), &self.settings, self.exchange_bytes)
+        let plan = Plan::new(job, &self.graph.lock(), &self.settings, self.exchange_bytes)?;
+        plan.check_staged(&self.settings).map(|()| plan)
     }
 
     /// Asks the outside system of every source and sink, each for at most `limit`, whether the job could start.
@@ -220,11 +221,12 @@ impl StreamingContext {
     /// `Config`, with every mistake in the description. What goes wrong later is returned by [`JobHandle::wait`].
     pub fn start(self, job: &str) -> Result<JobHandle> {
         let durability = self.durability();
-        let restart = self.settings.restart.clone();
+        let settings = self.settings.clone();
         let (plan, graph) = self.planned(job)?;
+        plan.check_staged(&settings)?;
         let durability = durability?;
         warn_of_state(&plan, durability.is_some());
-        job::start(plan, graph, Endurance { restart, durability })
+        job::start(plan, graph, Endurance { restart: settings.restart, durability })
     }
 
     /// How checkpoints are taken, if they are.

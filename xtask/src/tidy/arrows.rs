@@ -20,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// Programs, published nowhere: they may depend on anything.
-const PROGRAMS: &[&str] = &["stream-bench", "stream-examples"];
+const PROGRAMS: &[&str] = &["stream-bench", "stream-chaos", "stream-examples"];
 
 /// Only these name the Kafka client.
 const KAFKA_CLIENT: &[&str] = &["stream-kafka", "stream-bench"];

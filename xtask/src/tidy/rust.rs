@@ -29,7 +29,10 @@ const BANS: &[Ban] = &[
         words: &["std::env::var", "std::env::vars", "std::env::var_os", "env::var", "env::vars", "env::var_os"],
         covers: |path| {
             is_crate_source(path)
-                && !is_in(path, &["crates/stream-conf/", "crates/stream-bench/", "crates/stream-testkit/"])
+                && !is_in(
+                    path,
+                    &["crates/stream-conf/", "crates/stream-bench/", "crates/stream-chaos/", "crates/stream-testkit/"],
+                )
         },
         spares_tests: true,
         message: "only stream-conf reads the environment; hint: ask the configuration",
@@ -149,7 +152,7 @@ fn is_crate_source(path: &str) -> bool {
 
 /// The crates that run under the stepped scheduler, or are run by it.
 fn is_engine_source(path: &str) -> bool {
-    is_crate_source(path) && !is_in(path, &["crates/stream-bench/", "crates/stream-testkit/"])
+    is_crate_source(path) && !is_in(path, &["crates/stream-bench/", "crates/stream-chaos/", "crates/stream-testkit/"])
 }
 
 fn starts_no_thread(path: &str) -> bool {

@@ -103,13 +103,6 @@ impl Plan {
             errors.push(empty.with_hint("start with a source, for instance KafkaSource, and end in a sink"));
         }
         check_uids(&nodes, &mut errors);
-        if settings.checkpointing.is_none()
-            && let Some(sink) = nodes.iter().find(|node| node.is_staged)
-        {
-            let message = format!("`{}` publishes its output with checkpoints, and this job takes none", sink.name);
-            let hint = "set execution.checkpointing.interval, for instance to 10s";
-            errors.push(Error::new(ErrorKind::Config, message).with_hint(hint));
-        }
         if let Some(error) = Error::join(errors) {
             return Err(error);
         }
@@ -128,6 +121,16 @@ impl Plan {
             watermark_interval: settings.auto_watermark_interval,
             exchange_bytes,
         })
+    }
+
+    /// Refuses sinks that wait for checkpoints in a job that takes none.
+    pub(crate) fn check_staged(&self, settings: &JobSettings) -> Result<()> {
+        let Some(sink) = self.nodes.iter().find(|node| node.is_staged && settings.checkpointing.is_none()) else {
+            return Ok(());
+        };
+        let message = format!("`{}` publishes its output with checkpoints, and this job takes none", sink.name);
+        let hint = "set execution.checkpointing.interval, for instance to 10s";
+        Err(Error::new(ErrorKind::Config, message).with_hint(hint))
     }
 
     /// The plan of the same job with another default parallelism.
