@@ -194,8 +194,17 @@ struct Inner {
 
 #[test]
 fn the_plan_says_what_is_written_where() {
-    let ctx = StreamingContext::new(Configuration::empty());
+    let checkpoints = Configuration::builder().set("execution.checkpointing.interval", "1s").build();
+    let ctx = StreamingContext::new(checkpoints.expect("plain settings"));
     ctx.from_iter([1]).staged_sink("files", FileSink::json_lines("out"));
     let plan = ctx.plan("j").expect("a plan").explain(stream_core::ExplainFormat::Text);
     assert!(plan.contains("json lines in out"), "{plan}");
+}
+
+#[test]
+fn without_checkpoints_nothing_would_ever_be_published() {
+    let ctx = StreamingContext::new(Configuration::empty());
+    ctx.from_iter([1]).staged_sink("files", FileSink::json_lines("out"));
+    let error = ctx.plan("j").expect_err("it is refused");
+    assert_eq!(error.message(), "`files` publishes its output with checkpoints, and this job takes none");
 }
