@@ -1,8 +1,8 @@
 //! Running the job to its end: signals, grace, report.
 //!
-//! The first INT or TERM stops the job well: sources end where they are, what is under way is drained and flushed,
-//! positions are committed. When the grace time is over, or a second signal comes, the job is cut off: what was read
-//! since the last commit is read again by the next run.
+//! The first INT or TERM stops the job well: with checkpoints it takes a last one; without, sources end where they are,
+//! what is under way is drained and flushed, positions are committed. When the grace time is over, or a second signal
+//! comes, the job is cut off: what was read since the last commit or checkpoint is read again by the next run.
 
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -23,16 +23,21 @@ enum Notice {
 
 pub(crate) fn run(ctx: StreamingContext, name: &str, grace: Duration) -> Result<ExitCode> {
     let clock = SystemClock::new();
-    let job = ctx.start(name)?;
     let (notices, inbox) = mpsc::channel();
     let signals = notices.clone();
-    // The handler runs on a thread of its own, so that it may send.
+    let how_to_stop = match ctx.settings().checkpointing {
+        Some(_) => "taking a last checkpoint",
+        None => "draining, flushing, committing",
+    };
+    // The handler runs on a thread of its own, so that it may send. It is there before the job is: a signal that comes
+    // early must not kill it.
     if let Err(error) = ctrlc::set_handler(move || drop(signals.send(Notice::Signal))) {
         tracing::warn!("signals are not handled, the job can only be killed: {error}");
     }
+    let job = ctx.start(name)?;
     let waiting = job.clone();
     stream_core::thread::spawn(&format!("{name}-wait"), move || drop(notices.send(Notice::Ended(waiting.wait()))))?;
-    let (ended, stopped) = wait(&job, &inbox, grace);
+    let (ended, stopped) = wait(&job, &inbox, grace, how_to_stop);
     let done = ended?;
     let how = if stopped { "stopped" } else { "finished" };
     tracing::info!("job `{name}` {how} after {:.1?}, {} epochs committed", clock.monotonic(), done.epochs);
@@ -49,7 +54,7 @@ enum Stage {
 }
 
 /// Waits for the end of the job; the flag says whether it was stopped.
-fn wait(job: &JobHandle, inbox: &Receiver<Notice>, grace: Duration) -> (Result<JobReport>, bool) {
+fn wait(job: &JobHandle, inbox: &Receiver<Notice>, grace: Duration, how_to_stop: &str) -> (Result<JobReport>, bool) {
     let clock = SystemClock::new();
     let mut stage = Stage::Running;
     loop {
@@ -63,9 +68,7 @@ fn wait(job: &JobHandle, inbox: &Receiver<Notice>, grace: Duration) -> (Result<J
         stage = match (notice, stage) {
             (Ok(Notice::Ended(result)), stage) => return (result, !matches!(stage, Stage::Running)),
             (Ok(Notice::Signal), Stage::Running) => {
-                report::line(&format!(
-                    "stopping: draining, flushing, committing for at most {grace:?} (again to stop at once)"
-                ));
+                report::line(&format!("stopping: {how_to_stop} for at most {grace:?} (again to stop at once)"));
                 job.stop();
                 Stage::Stopping(now + grace)
             }
@@ -81,7 +84,7 @@ fn wait(job: &JobHandle, inbox: &Receiver<Notice>, grace: Duration) -> (Result<J
 }
 
 fn abort(job: &JobHandle, now: Duration) -> Stage {
-    report::line("cutting off: what was read since the last commit is read again by the next run");
+    report::line("cutting off: what was read since the last commit or checkpoint is read again by the next run");
     job.abort();
     Stage::Aborting(now + CUT_OFF)
 }

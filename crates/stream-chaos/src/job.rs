@@ -1,12 +1,14 @@
 //! The job that is killed: a running count per key and windows per key, each into a topic and into files.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use stream_core::window::{Aggregator, TumblingWindows};
 use stream_core::{
-    Configuration, DataStream, Error, ErrorKind, FunctionResult, ProcessContext, ProcessFunction, Result, States,
-    StreamingContext, Timestamp, ValueState, WatermarkStrategy,
+    Batch, Configuration, DataStream, Error, ErrorKind, FunctionResult, ProcessContext, ProcessFunction, Result, Sink,
+    SinkContext, SinkWriter, States, StreamingContext, Timestamp, ValueState, WatermarkStrategy,
 };
 use stream_files::FileSink;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord};
@@ -30,6 +32,9 @@ pub(crate) struct Arguments {
     /// Ends at what is the end of the input now
     #[arg(long)]
     pub(crate) bounded: bool,
+    /// Writes files without waiting for checkpoints
+    #[arg(long)]
+    pub(crate) plant_bug: bool,
 }
 
 /// Counts the records of a key, and emits each with its number.
@@ -122,8 +127,12 @@ pub(crate) fn window_line(start: i64, key: u64, count: u64, sum: u64) -> String 
 
 /// Into a topic at least once, and into files exactly once.
 fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String>, what: &str, topic: &str) {
-    let files = FileSink::json_lines(arguments.dir.join(what));
-    lines.clone().staged_sink("files", files).uid(format!("{what}-files"));
+    let dir = arguments.dir.join(what);
+    let uid = format!("{what}-files");
+    match arguments.plant_bug {
+        true => lines.clone().sink("eager", Eager(dir)).uid(uid),
+        false => lines.clone().staged_sink("files", FileSink::json_lines(dir)).uid(uid),
+    };
     let topic = topic.to_owned();
     KafkaSink::new(ctx)
         .property("bootstrap.servers", &arguments.bootstrap)
@@ -131,4 +140,24 @@ fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String
         .with(|_: &String, _: &mut ProducerRecord| {})
         .sink(lines)
         .uid(format!("{what}-topic"));
+}
+
+/// The planted bug: a file sink whose lines appear at once.
+struct Eager(PathBuf);
+
+impl Sink<String> for Eager {
+    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn SinkWriter<String>>> {
+        let name = format!("eager-{}-{}", std::process::id(), context.operator.subtask());
+        let made = std::fs::create_dir_all(&self.0).and_then(|()| File::create(self.0.join(name)));
+        Ok(Box::new(EagerWriter(made.map_err(Error::user)?)))
+    }
+}
+
+struct EagerWriter(File);
+
+impl SinkWriter<String> for EagerWriter {
+    fn write(&mut self, batch: &mut Batch<String>) -> Result<()> {
+        let lines: String = batch.records().iter().map(|line| format!("\"{line}\"\n")).collect();
+        self.0.write_all(lines.as_bytes()).map_err(Error::user)
+    }
 }

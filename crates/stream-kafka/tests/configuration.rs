@@ -115,7 +115,7 @@ error[config]: positions would never be stored: checkpointing is off and so is e
  5 |   enable.auto.commit: false
    |                       ^^^^^
    = key: kafka.source.enable.auto.commit
-   = help: set enable.auto.commit to true, or remove the line";
+   = help: remove the line, or take checkpoints: set execution.checkpointing.interval";
     assert_eq!(refusal(yaml, read), expected);
 }
 

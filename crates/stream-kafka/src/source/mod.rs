@@ -37,9 +37,10 @@ use start::{StartPlan, resolve};
 
 /// Reads records of type `T` from Kafka, as `kafka.source` (or `kafka.source.<alias>`) of the configuration says.
 ///
-/// *Order:* per partition; a partition is read by one subtask. *Delivery:* positions are committed to the group
-/// every `auto.commit.interval.ms`, after every sink has flushed what came before them, so nothing is lost and
-/// records since the last commit are read again after a crash. *Time:* event time is the record's timestamp.
+/// *Order:* per partition; a partition is read by one subtask. *Delivery:* nothing is lost. With checkpoints the job
+/// goes on from the positions of the last one, and commits them to the group for people and tools. Without, positions
+/// are committed every `auto.commit.interval.ms`, after every sink has flushed what came before them, and records since
+/// the last commit are read again after a crash. *Time:* event time is the record's timestamp.
 ///
 /// Mistakes in the configuration are reported when the job is planned or started, all at once.
 ///
@@ -256,12 +257,13 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         };
         let bad_records = BadRecordPlan::new(&settings, self.bad_records.as_ref(), &topics);
         let bad_records = bad_records.map_err(|error| errors.push(error)).ok();
-        if engine.enable_auto_commit == Some(false) {
+        // With checkpoints the group's positions are a copy for tools, which one may do without.
+        if engine.enable_auto_commit == Some(false) && self.context.settings().checkpointing.is_none() {
             let message = "positions would never be stored: checkpointing is off and so is enable.auto.commit";
             errors.push(settings.error(
                 "enable.auto.commit",
                 message,
-                "set enable.auto.commit to true, or remove the line",
+                "remove the line, or take checkpoints: set execution.checkpointing.interval",
             ));
         }
         errors.extend(unsupported(&settings));
@@ -285,6 +287,7 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         }
         let brokers = dev::resolve(&mut client, &created)?;
         let commits = engine.group_id.is_some();
+        let stores = commits && engine.enable_auto_commit != Some(false);
         // Assigning partitions needs a group, even if nothing is ever stored in it.
         client.entry("group.id".to_owned()).or_insert_with(|| "stream-rs-without-group".to_owned());
         // librdkafka's default of one second would leave a reader that has emptied its queue without data for that long.
@@ -294,7 +297,7 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         let reset = engine.auto_offset_reset.unwrap_or(AutoOffsetReset::Latest);
         let start = StartPlan { initializer: self.start.unwrap_or_default(), reset, bounded: self.bounded };
         let group = engine.group_id.clone();
-        Ok(Description { client, brokers, is_dev, topics, group, commits, start, bad_records, engine })
+        Ok(Description { client, brokers, is_dev, topics, group, commits, stores, start, bad_records, engine })
     }
 
     fn choose_topics(&self, settings: &Settings, default_topic: Option<&str>) -> Result<Vec<String>> {
@@ -387,7 +390,10 @@ struct Description {
     is_dev: bool,
     topics: Vec<String>,
     group: Option<String>,
+    /// Whether it has a group that may know positions.
     commits: bool,
+    /// Whether it stores positions in that group.
+    stores: bool,
     start: StartPlan,
     bad_records: BadRecordPlan,
     engine: crate::keys::EngineSettings,
@@ -461,9 +467,9 @@ where
                 clock: context.clock(),
             })?));
         }
-        let committer = (description.commits || letters.is_some()).then(|| {
+        let committer = (description.stores || letters.is_some()).then(|| {
             // Dead letters are flushed even where no position is stored.
-            let stored = splits.iter().filter(|_| description.commits);
+            let stored = splits.iter().filter(|_| description.stores);
             let names = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
             let flush = letters.as_ref().map(DeadLetters::flush);
             Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval, flush)) as _
