@@ -199,6 +199,8 @@ struct Attempts {
     endurance: Endurance,
     incarnation: String,
     restarts: Restarts,
+    /// How often the job was restarted.
+    restarted: u32,
     clock: Arc<SystemClock>,
     /// Present between attempts, once the store has been taken over.
     storing: Option<Storing>,
@@ -210,7 +212,8 @@ impl Attempts {
         let seed = RandomState::new().hash_one(0);
         let restarts = Restarts::new(endurance.restart.clone(), seed);
         let clock = Arc::new(SystemClock::new());
-        Attempts { switch, endurance, incarnation: format!("{seed:016x}"), restarts, clock, storing: None }
+        let incarnation = format!("{seed:016x}");
+        Attempts { switch, endurance, incarnation, restarts, restarted: 0, clock, storing: None }
     }
 
     fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {
@@ -239,7 +242,7 @@ impl Attempts {
                     Ok(())
                 });
                 let report = result.and_then(|report| dropped.map(|()| report))?;
-                return Ok(JobReport { restarts: self.restarts.failures(), ..report });
+                return Ok(JobReport { restarts: self.restarted, ..report });
             }
         }
         Err(Error::internal("a job has ended without a result"))
@@ -250,14 +253,14 @@ impl Attempts {
         if self.switch.is_off() || !restart::is_retryable(error) {
             return false;
         }
-        let failures = self.restarts.failures();
         let Some(pause) = self.restarts.failed(self.clock.monotonic()) else {
-            if failures > 0 {
-                tracing::error!("the job has failed {} times and is not restarted any more", failures + 1);
+            if self.restarted > 0 {
+                tracing::error!("the job was restarted {} times and is not restarted again", self.restarted);
             }
             return false;
         };
-        tracing::warn!(restart = failures + 1, "the job has failed and is restarted in {pause:.1?}: {error}");
+        self.restarted += 1;
+        tracing::warn!(restart = self.restarted, "the job has failed and is restarted in {pause:.1?}: {error}");
         !self.wait(pause)
     }
 

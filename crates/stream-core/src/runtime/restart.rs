@@ -35,11 +35,6 @@ impl Restarts {
         Restarts { strategy, failures: 0, recent: VecDeque::new(), backoff, seed }
     }
 
-    /// How often the job has failed.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
     /// The job has failed: how long to wait before it is restarted, or None if it is not.
     pub(crate) fn failed(&mut self, now: Duration) -> Option<Duration> {
         let last = self.recent.back().copied();
