@@ -1,8 +1,10 @@
-//! The limit to compare with: W1 as a bare loop round librdkafka, without an engine.
+//! The limit to compare with: W1 and W4 as a bare loop round librdkafka, without an engine.
 //!
 //! Batch queue in, produce out, flush and commit once a second; the same client settings that a careful person
-//! would choose. What it leaves out is what an engine is for.
+//! would choose. What it leaves out is what an engine is for: W4 keeps its windows in maps that die with the process.
 
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use rdkafka::bindings as rd;
@@ -19,11 +21,88 @@ use crate::usage::now_ms;
 const BATCH: usize = 2000;
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Copies with one thread of ours.
+/// What is done with a record.
+#[derive(Default)]
+pub enum Work {
+    /// W1: it is copied.
+    #[default]
+    Copy,
+    /// W4: it is counted.
+    Auctions(Auctions),
+}
+
+/// W4 by hand: count and greatest price per auction in windows of ten seconds of event time.
+#[derive(Default)]
+pub struct Auctions {
+    /// By the start of the window and the auction.
+    windows: BTreeMap<i64, HashMap<u64, (u64, u64)>>,
+    /// By partition, the newest time.
+    newest: HashMap<i32, i64>,
+    row: Vec<u8>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bid {
+    auction: u64,
+    price: u64,
+    date_time: i64,
+}
+
+const WINDOW: i64 = 10_000;
+
+/// How far the watermark is behind.
+const DELAY: i64 = 2_000;
+
+impl Auctions {
+    /// Takes in a bid; one that can't be read is left out.
+    pub fn add(&mut self, partition: i32, value: &[u8]) {
+        let Ok(bid) = serde_json::from_slice::<Bid>(value) else { return };
+        let start = bid.date_time.div_euclid(WINDOW) * WINDOW;
+        let (count, max) = self.windows.entry(start).or_default().entry(bid.auction).or_default();
+        (*count, *max) = (*count + 1, bid.price.max(*max));
+        let newest = self.newest.entry(partition).or_insert(i64::MIN);
+        *newest = bid.date_time.max(*newest);
+    }
+
+    /// The windows that are complete if there are so many partitions; all of them at the end.
+    fn complete(&mut self, partitions: usize, is_end: bool) -> Vec<(i64, HashMap<u64, (u64, u64)>)> {
+        let slowest = self.newest.values().min().copied().filter(|_| self.newest.len() == partitions);
+        let watermark = if is_end { i64::MAX } else { slowest.unwrap_or(i64::MIN).saturating_sub(DELAY + 1) };
+        let mut complete = Vec::new();
+        while let Some(first) = self.windows.first_entry().filter(|first| first.key() + WINDOW - 1 <= watermark) {
+            complete.push(first.remove_entry());
+        }
+        complete
+    }
+
+    /// Hands the rows of the windows that are complete to `send`.
+    ///
+    /// # Errors
+    /// What `send` says.
+    pub fn rows<E>(
+        &mut self,
+        partitions: usize,
+        is_end: bool,
+        mut send: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (start, auctions) in self.complete(partitions, is_end) {
+            for (auction, (count, max)) in auctions {
+                self.row.clear();
+                // Writing to a Vec can't fail.
+                let _ = write!(self.row, r#"{{"auction":{auction},"start":{start},"count":{count},"max":{max}}}"#);
+                send(&self.row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Works with one thread of ours.
 ///
 /// # Errors
 /// What the client says.
-pub fn run(copy: &Copy, partitions: i32, events: u64) -> Result<Copied, KafkaError> {
+pub fn run(copy: &Copy, work: Work, partitions: i32, events: u64) -> Result<Copied, KafkaError> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", &copy.bootstrap)
         .set("group.id", &copy.group)
@@ -47,21 +126,24 @@ pub fn run(copy: &Copy, partitions: i32, events: u64) -> Result<Copied, KafkaErr
     }
     consumer.assign(&list)?;
     let interval = Duration::from_millis(copy.commit_ms);
-    let mut run = Loop { copy, consumer, producer, next: vec![0; list.count()], records: 0, first_ms: 0 };
+    let mut run = Loop { copy, work, consumer, producer, next: vec![0; list.count()], records: 0, first_ms: 0 };
     let mut due = Instant::now() + interval;
     while run.records < events {
         run.batch()?;
+        run.windows(false)?;
         if Instant::now() >= due {
             run.commit()?;
             due = Instant::now() + interval;
         }
     }
+    run.windows(true)?;
     run.commit()?;
     Ok(Copied { records: run.records, first_ms: run.first_ms })
 }
 
 struct Loop<'a> {
     copy: &'a Copy,
+    work: Work,
     consumer: BaseConsumer,
     producer: BaseProducer,
     next: Vec<i64>,
@@ -92,12 +174,24 @@ impl Loop<'_> {
                 }
                 let value = std::slice::from_raw_parts((*message).payload.cast::<u8>(), (*message).len);
                 self.next[usize::try_from((*message).partition).unwrap_or(0)] = (*message).offset + 1;
-                self.send(value)?;
+                match &mut self.work {
+                    Work::Copy => self.send(value)?,
+                    Work::Auctions(auctions) => auctions.add((*message).partition, value),
+                }
                 rd::rd_kafka_message_destroy(message);
             }
             self.records += 1;
         }
         Ok(())
+    }
+
+    /// Writes the windows that are complete.
+    fn windows(&mut self, is_end: bool) -> Result<(), KafkaError> {
+        let Work::Auctions(auctions) = &mut self.work else { return Ok(()) };
+        let mut auctions = std::mem::take(auctions);
+        let written = auctions.rows(self.next.len(), is_end, |row| self.send(row));
+        self.work = Work::Auctions(auctions);
+        written
     }
 
     fn send(&self, value: &[u8]) -> Result<(), KafkaError> {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use stream_core::{Error, ErrorKind, Result};
 
-use crate::events::{Event, Oracle};
+use crate::events::{Input, Oracle};
 use crate::job::window_line;
 
 /// How many faults of a kind are told.
@@ -44,11 +44,11 @@ fn numbered(line: &str) -> Option<(u64, u64, u64)> {
 }
 
 /// Every record is there, and when repeats are removed every count is what it should be.
-pub(crate) fn counts_at_least_once(faults: &mut Faults, lines: &[String], seed: u64, count: u64, oracle: &Oracle) {
+pub(crate) fn counts_at_least_once(faults: &mut Faults, lines: &[String], input: Input, count: u64, oracle: &Oracle) {
     let (mut seen, mut greatest, mut strange) = (BTreeSet::new(), BTreeMap::new(), Vec::new());
     for line in lines {
         match numbered(line) {
-            Some((id, key, number)) if id < count && Event::of(seed, id).key == key => {
+            Some((id, key, number)) if id < count && input.event(id).key == key => {
                 seen.insert(id);
                 let greatest: &mut u64 = greatest.entry(key).or_default();
                 *greatest = number.max(*greatest);
@@ -133,19 +133,19 @@ pub(crate) fn published(dir: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
 
-    const SEED: u64 = 3;
+    const INPUT: Input = Input { seed: 3, start: 1_700_000_000_000 };
     const COUNT: u64 = 2_000;
 
     /// What a job without faults writes.
     fn written() -> (Vec<String>, Vec<String>, Oracle) {
         let mut numbers: BTreeMap<u64, u64> = BTreeMap::new();
         let counts = (0..COUNT).map(|id| {
-            let key = Event::of(SEED, id).key;
+            let key = INPUT.event(id).key;
             let number = numbers.entry(key).or_default();
             *number += 1;
             format!("{id},{key},{number}")
         });
-        let oracle = Oracle::of(SEED, COUNT);
+        let oracle = Oracle::of(INPUT, COUNT);
         (counts.collect(), window_lines(&oracle), oracle)
     }
 
@@ -156,7 +156,7 @@ mod tests {
             faults.result().is_err()
         };
         [
-            check(&|f| counts_at_least_once(f, counts, SEED, COUNT, oracle)),
+            check(&|f| counts_at_least_once(f, counts, INPUT, COUNT, oracle)),
             check(&|f| windows_at_least_once(f, windows, oracle)),
             check(&|f| counts_exactly_once(f, counts, oracle)),
             check(&|f| windows_exactly_once(f, windows, oracle)),
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn wrong_numbers_are_found() {
         let (mut counts, mut windows, oracle) = written();
-        let key = Event::of(SEED, 0).key;
+        let key = INPUT.event(0).key;
         let last =
             counts.iter().rposition(|line| numbered(line).is_some_and(|(_, k, _)| k == key)).expect("there is one");
         let (id, _, number) = numbered(&counts[last]).expect("a line");

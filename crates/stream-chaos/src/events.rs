@@ -1,4 +1,4 @@
-//! The input: a pure function of the seed and a number, so that the audit knows it without having seen it.
+//! The input: a pure function of seed, start and a number, so that the audit knows it without having seen it.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,6 @@ pub(crate) const DISORDER: i64 = 2_000;
 
 /// The length of the job's windows.
 pub(crate) const WINDOW: i64 = 10_000;
-
-const START: i64 = 1_700_000_000_000;
 
 pub(crate) const PARTITIONS: i32 = 4;
 
@@ -30,15 +28,26 @@ pub(crate) fn random(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-impl Event {
-    /// Record `id` of the input: every third key gets half of the records.
-    pub(crate) fn of(seed: u64, id: u64) -> Event {
-        let r = random(seed, id);
+/// What decides all of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    pub(crate) seed: u64,
+    /// The time of the first record. Not long ago: a sink writes the time of a record into the topic, and Kafka deletes
+    /// what is older than its retention.
+    pub(crate) start: i64,
+}
+
+impl Input {
+    /// Record `id`: every third key gets half of the records.
+    pub(crate) fn event(self, id: u64) -> Event {
+        let r = random(self.seed, id);
         let key = if r & 1 == 0 { (r >> 8) % 1000 } else { (r >> 8) % 333 * 3 };
         let behind = ((r >> 32) % DISORDER.unsigned_abs()).cast_signed();
-        Event { id, key, at: START + id.cast_signed() * STEP - behind }
+        Event { id, key, at: self.start + id.cast_signed() * STEP - behind }
     }
+}
 
+impl Event {
     pub(crate) fn partition(self) -> i32 {
         (self.id % PARTITIONS as u64) as i32
     }
@@ -72,9 +81,9 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn of(seed: u64, count: u64) -> Oracle {
+    pub(crate) fn of(input: Input, count: u64) -> Oracle {
         let (mut counts, mut windows) = (BTreeMap::new(), BTreeMap::new());
-        for event in (0..count).map(|id| Event::of(seed, id)) {
+        for event in (0..count).map(|id| input.event(id)) {
             *counts.entry(event.key).or_default() += 1;
             let window: &mut (u64, u64) = windows.entry((event.window(), event.key)).or_default();
             *window = (window.0 + 1, window.1 + event.id);
@@ -87,9 +96,11 @@ impl Oracle {
 mod tests {
     use super::*;
 
+    const INPUT: Input = Input { seed: 7, start: 1_700_000_000_000 };
+
     #[test]
     fn lines_come_back() {
-        let event = Event::of(7, 12);
+        let event = INPUT.event(12);
         assert_eq!(Event::parse(&event.line()), Some(event));
         assert_eq!(Event::parse("1,2"), None);
         assert_eq!(Event::parse("1,2,3,4"), None);
@@ -97,7 +108,7 @@ mod tests {
 
     #[test]
     fn every_record_counts_once_in_each_result() {
-        let oracle = Oracle::of(7, 5_000);
+        let oracle = Oracle::of(INPUT, 5_000);
         assert_eq!(oracle.counts.values().sum::<u64>(), 5_000);
         assert_eq!(oracle.windows.values().map(|(count, _)| count).sum::<u64>(), 5_000);
         assert_eq!(oracle.windows.values().map(|(_, sum)| sum).sum::<u64>(), 4_999 * 5_000 / 2);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result};
 use stream_kafka::ProducerRecord;
 use stream_testkit::KafkaFixture;
 
 use crate::Run;
 use crate::audit::{self, Faults};
-use crate::events::{Event, Oracle, PARTITIONS, random};
+use crate::events::{Input, Oracle, PARTITIONS, random};
 
 /// How many records are written at once, and how long it is to the next ones.
 const CHUNK: u64 = 500;
@@ -20,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest and the shortest life of a run: from before it has read anything to several checkpoints.
 const LIVES: (u64, u64) = (300, 3_000);
+
+/// How long ago the input begins, in milliseconds: within Kafka's retention, and never in the future.
+const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// The last run has all the time it needs, but not for ever.
 const LAST: Duration = Duration::from_secs(300);
@@ -37,10 +41,11 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         counts: kafka.topic("counts", PARTITIONS),
         windows: kafka.topic("windows", PARTITIONS),
     };
+    let input = Input { seed: run.seed, start: SystemClock::new().wall().as_millis() - DAY };
     println!("chaos: mode {}, {} kills, seed {}, in {}", run.mode, run.kills, run.seed, dir.display());
 
     let (stop, fed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let feeder = feed(kafka.clone(), topics.input.clone(), run.seed, stop.clone(), fed.clone());
+    let feeder = feed(kafka.clone(), topics.input.clone(), input, stop.clone(), fed.clone());
     let began = Instant::now();
     for kill in 0..run.kills {
         let chance = |what: u64| random(run.seed ^ 0xC4A0, u64::from(kill) * 2 + what);
@@ -75,7 +80,7 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         }
     }
     println!("  the rest is done after {:.0?}; auditing {count} records", began.elapsed());
-    let repeats = check(&kafka, &topics, dir, run.seed, count)?;
+    let repeats = check(&kafka, &topics, dir, input, count)?;
     println!(
         "chaos: ok. {} kills, {count} records, nothing lost; in Kafka {repeats} repeats, in files none",
         run.kills
@@ -93,7 +98,7 @@ struct Topics {
 fn feed(
     kafka: Arc<KafkaFixture>,
     topic: String,
-    seed: u64,
+    input: Input,
     stop: Arc<AtomicBool>,
     fed: Arc<AtomicU64>,
 ) -> std::thread::JoinHandle<()> {
@@ -101,7 +106,7 @@ fn feed(
         while !stop.load(Ordering::Relaxed) {
             let from = fed.load(Ordering::Relaxed);
             kafka.fill(&topic, CHUNK, move |i, out: &mut ProducerRecord| {
-                let event = Event::of(seed, from + i);
+                let event = input.event(from + i);
                 out.set_value(event.line());
                 out.set_partition(event.partition());
             });
@@ -155,12 +160,12 @@ fn log_of(dir: &Path, number: u32) -> String {
 }
 
 /// Returns how many records in Kafka are repeats.
-fn check(kafka: &KafkaFixture, topics: &Topics, dir: &Path, seed: u64, count: u64) -> Result<usize> {
-    let oracle = Oracle::of(seed, count);
+fn check(kafka: &KafkaFixture, topics: &Topics, dir: &Path, input: Input, count: u64) -> Result<usize> {
+    let oracle = Oracle::of(input, count);
     let read = |topic: &str| kafka.read(topic).into_iter().map(|record| record.value).collect::<Vec<_>>();
     let (counts, windows) = (read(&topics.counts), read(&topics.windows));
     let mut faults = Faults::default();
-    audit::counts_at_least_once(&mut faults, &counts, seed, count, &oracle);
+    audit::counts_at_least_once(&mut faults, &counts, input, count, &oracle);
     audit::windows_at_least_once(&mut faults, &windows, &oracle);
     audit::counts_exactly_once(&mut faults, &audit::published(&dir.join("counts"))?, &oracle);
     audit::windows_exactly_once(&mut faults, &audit::published(&dir.join("windows"))?, &oracle);
