@@ -31,11 +31,14 @@ pub enum Work {
     Auctions(Auctions),
 }
 
+/// Count and greatest price, by auction.
+type Counts = HashMap<u64, (u64, u64)>;
+
 /// W4 by hand: count and greatest price per auction in windows of ten seconds of event time.
 #[derive(Default)]
 pub struct Auctions {
     /// By the start of the window and the auction.
-    windows: BTreeMap<i64, HashMap<u64, (u64, u64)>>,
+    windows: BTreeMap<i64, Counts>,
     /// By partition, the newest time.
     newest: HashMap<i32, i64>,
     row: Vec<u8>,
@@ -66,7 +69,7 @@ impl Auctions {
     }
 
     /// The windows that are complete if there are so many partitions; all of them at the end.
-    fn complete(&mut self, partitions: usize, is_end: bool) -> Vec<(i64, HashMap<u64, (u64, u64)>)> {
+    fn complete(&mut self, partitions: usize, is_end: bool) -> Vec<(i64, Counts)> {
         let slowest = self.newest.values().min().copied().filter(|_| self.newest.len() == partitions);
         let watermark = if is_end { i64::MAX } else { slowest.unwrap_or(i64::MIN).saturating_sub(DELAY + 1) };
         let mut complete = Vec::new();
