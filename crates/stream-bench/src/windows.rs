@@ -17,7 +17,7 @@ Two cores: on one core the window and all before it are one chain, on two every 
 machine and everything that was tried: [decision 0008](decisions/0008-two-cores.md).
 
 Sliding windows at size/slide 100 have 100 times as many windows to merge, though not to count in. By the profile moving
-slices takes 13 % of the time, retaining closed ones 9 %, sliding the merge 8 %. What is in the code because it helped: a
+slices takes 13 % of the time, retaining closed ones 9 %, sliding the merge 8 %. What the code does about it: a
 slice lies beside its place in the prepared merge, a fresh table begins as large as its neighbour was.
 ";
 
