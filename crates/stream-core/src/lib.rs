@@ -39,6 +39,7 @@ mod operators;
 mod plan;
 mod position;
 mod process;
+mod random;
 mod runtime;
 pub mod settings;
 mod sink;

@@ -27,9 +27,9 @@ use crate::checkpoint::manifest::Manifest;
 use crate::checkpoint::store::{CheckpointStore, Creation, MemoryStore, StoredObject};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Parts, Snapshot};
+use crate::random::Random;
 use crate::runtime::checkpoint::{Checkpoint, Kept};
 use crate::source::SplitPosition;
-use crate::testing::random::Random;
 use crate::testing::simulation::{Bug, with_bug};
 use crate::{Timestamp, thread};
 

@@ -356,8 +356,10 @@ impl Coordinator {
         if self.control.is_aborting() {
             return Ok(());
         }
+        // With checkpoints that came before the parts were taken.
+        let is_prepared = self.gathering.is_some();
         for (operator, committer) in &mut self.committers {
-            match commit_one(operator, &mut **committer, completed) {
+            match commit_one(operator, &mut **committer, completed, is_prepared) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Unavailable => {
                     let (epoch, uid) = (completed.epoch, operator.uid());
@@ -382,8 +384,9 @@ impl Coordinator {
                 .finish()
                 .ok_or_else(|| Error::internal("the job has ended, but not every sink has flushed"))?,
         };
+        let is_prepared = self.gathering.is_some();
         for (operator, committer) in &mut self.committers {
-            while let Err(error) = commit_one(operator, &mut **committer, &last) {
+            while let Err(error) = commit_one(operator, &mut **committer, &last, is_prepared) {
                 if error.kind() != ErrorKind::Unavailable {
                     return Err(error);
                 }
@@ -407,10 +410,20 @@ fn aborted(job: &str) -> Error {
         .with_hint("what was read since the last commit is read again by the next run")
 }
 
-fn commit_one(operator: &OperatorContext, committer: &mut dyn Committer, completed: &CompletedEpoch) -> Result<()> {
+fn commit_one(
+    operator: &OperatorContext,
+    committer: &mut dyn Committer,
+    completed: &CompletedEpoch,
+    is_prepared: bool,
+) -> Result<()> {
     let positions = completed.positions.get(operator.uid()).map_or(&[][..], Vec::as_slice);
-    guard(|| committer.prepare().and_then(|()| committer.commit(completed.epoch, positions)))
-        .map_err(|e| e.at(|| operator.place(None)))?;
+    let commit = || {
+        if !is_prepared {
+            committer.prepare()?;
+        }
+        committer.commit(completed.epoch, positions)
+    };
+    guard(commit).map_err(|e| e.at(|| operator.place(None)))?;
     tracing::debug!(epoch = completed.epoch, uid = operator.uid(), "positions committed");
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind};
+use crate::random::Random;
 use crate::settings::RestartStrategy;
 
 /// The failures of one job.
@@ -17,8 +18,8 @@ pub(crate) struct Restarts {
     recent: VecDeque<Duration>,
     /// The pause before the next restart, where pauses grow.
     backoff: Duration,
-    /// Anything; makes the chance of jitter.
-    seed: u64,
+    /// The chance of jitter, which keeps many jobs from coming back in step.
+    random: Random,
 }
 
 /// Whether trying again can help. A wrong setting, a takeover and damaged state stay what they are.
@@ -32,7 +33,7 @@ impl Restarts {
             RestartStrategy::ExponentialDelay { initial_backoff, .. } => *initial_backoff,
             _ => Duration::ZERO,
         };
-        Restarts { strategy, failures: 0, recent: VecDeque::new(), backoff, seed }
+        Restarts { strategy, failures: 0, recent: VecDeque::new(), backoff, random: Random::new(seed) }
     }
 
     /// The job has failed: how long to wait before it is restarted, or None if it is not.
@@ -75,12 +76,7 @@ impl Restarts {
 
     /// From -1 to 1.
     fn chance(&mut self) -> f64 {
-        // SplitMix64, by Sebastiano Vigna: good enough to keep many jobs from coming back in step.
-        self.seed = self.seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+        (self.random.next() >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
     }
 }
 

@@ -7,9 +7,9 @@ use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::Result;
 use crate::key::{KeyHash, Keyed, key_group, key_group_subtask};
 use crate::operator::{Barrier, Operator, OperatorContext, Output, Snapshot};
+use crate::random::Random;
 use crate::state::StateBackend;
 use crate::testing::VirtualClock;
-use crate::testing::random::Random;
 use crate::time::Timestamp;
 
 /// Where state may live.

@@ -18,8 +18,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::batch::Batch;
 use crate::operator::{Operator, OperatorContext};
+use crate::random::Random;
 use crate::testing::difference::difference;
-use crate::testing::random::Random;
 use crate::testing::rig::{Rig, Seen};
 use crate::time::Timestamp;
 

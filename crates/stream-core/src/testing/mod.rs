@@ -36,7 +36,6 @@ mod driver;
 mod harness;
 mod input;
 mod output;
-pub(crate) mod random;
 mod rig;
 #[cfg(test)]
 pub(crate) mod simulation;

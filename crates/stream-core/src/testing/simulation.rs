@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::process::{FunctionResult, ProcessContext, ProcessFunction, Timer};
+use crate::random::Random;
 use crate::state::{MapState, StateBackend, States};
 use crate::testing::TestDriver;
-use crate::testing::random::Random;
 use crate::window::SessionWindows;
 use crate::{Timestamp, WatermarkStrategy};
 

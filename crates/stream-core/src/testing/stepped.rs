@@ -19,6 +19,7 @@ use crate::context::StreamingContext;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::Plan;
+use crate::random::Random;
 use crate::runtime::build::{Build, Slot};
 use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{Control, Coordinator, Report, Request};
@@ -28,7 +29,6 @@ use crate::runtime::restore;
 use crate::runtime::storing::Storing;
 use crate::runtime::subtask::{Step, Subtask};
 use crate::testing::clock::VirtualClock;
-use crate::testing::random::Random;
 use crate::thread::Waker;
 
 /// How many steps one call may take: a job that never rests has to fail its test, not to hang it.

@@ -1,4 +1,5 @@
-//! A tiny generator of random numbers whose sequence never changes, so that a seed in a test's message stays good.
+//! A tiny generator of random numbers whose sequence never changes, so that a seed in a test's message stays good. It also
+//! gives the jitter of restarts its chance.
 
 /// SplitMix64: eight bytes of state, every seed is as good as any other.
 #[derive(Clone, Debug)]
@@ -18,11 +19,13 @@ impl Random {
     }
 
     /// A number below `bound`, which must not be 0. The bias of the remainder does not matter to a test.
+    #[cfg(feature = "testing")]
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
     /// An index of something with `len` elements, at least one.
+    #[cfg(feature = "testing")]
     pub(crate) fn index(&mut self, len: usize) -> usize {
         self.below(len as u64) as usize
     }
