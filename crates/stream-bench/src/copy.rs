@@ -54,6 +54,11 @@ impl Copy {
 
     /// A context for a job between the two topics, and what counts its records.
     pub(crate) fn context(&self) -> Result<(StreamingContext, Counter)> {
+        self.context_with(&[])
+    }
+
+    /// As [`context`](Copy::context), with more keys.
+    pub(crate) fn context_with(&self, more: &[(&str, String)]) -> Result<(StreamingContext, Counter)> {
         let configuration = Configuration::builder()
             .set("kafka.source.bootstrap.servers", &self.bootstrap)
             .set("kafka.source.topic", &self.from)
@@ -61,8 +66,9 @@ impl Copy {
             .set("kafka.source.auto.commit.interval.ms", self.commit_ms.to_string())
             .set("kafka.sink.bootstrap.servers", &self.bootstrap)
             .set("kafka.sink.topic", &self.to)
-            .set("kafka.sink.linger.ms", "20")
-            .build()?;
+            .set("kafka.sink.linger.ms", "20");
+        let configuration =
+            more.iter().fold(configuration, |builder, (key, value)| builder.set(*key, value)).build()?;
         let ctx = StreamingContext::new(configuration).parallelism(self.parallelism);
         let counter = Counter { records: 0, total: Arc::clone(&self.total), first: Arc::clone(&self.first) };
         Ok((ctx, counter))

@@ -4,11 +4,14 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark measures the real clock and starts its own threads")]
 
 pub mod auctions;
+pub mod bidders;
 pub mod bids;
+pub mod checkpoints;
 pub mod copy;
 pub mod dispatch;
 pub mod engine;
 mod measure;
+pub mod process;
 #[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
 pub mod raw;
 pub mod schemas;

@@ -1,7 +1,7 @@
-//! The limit to compare with: W1 and W4 as a bare loop round librdkafka, without an engine.
+//! The limit to compare with: W1, W4 and W5 as a bare loop round librdkafka, without an engine.
 //!
 //! Batch queue in, produce out, flush and commit once a second; the same client settings that a careful person
-//! would choose. What it leaves out is what an engine is for: W4 keeps its windows in maps that die with the process.
+//! would choose. What it leaves out is what an engine is for: windows and counts are in maps that die with the process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -29,6 +29,35 @@ pub enum Work {
     Copy,
     /// W4: it is counted.
     Auctions(Auctions),
+    /// W5: it is counted, too.
+    Bidders(Bidders),
+}
+
+/// W5 by hand: a running count per bidder.
+#[derive(Default)]
+pub struct Bidders {
+    counts: hashbrown::HashMap<u64, u64>,
+    row: Vec<u8>,
+}
+
+impl Bidders {
+    /// Takes in a bid; a row if it is every fourth one of its bidder. One that can't be read is left out.
+    pub fn add(&mut self, value: &[u8]) -> Option<&[u8]> {
+        #[derive(serde::Deserialize)]
+        struct Bid {
+            bidder: u64,
+        }
+        let Bid { bidder } = serde_json::from_slice(value).ok()?;
+        let count = self.counts.entry(bidder).or_default();
+        *count += 1;
+        if !count.is_multiple_of(4) {
+            return None;
+        }
+        self.row.clear();
+        // Writing to a Vec can't fail.
+        let _ = write!(self.row, r#"{{"bidder":{bidder},"count":{count}}}"#);
+        Some(&self.row)
+    }
 }
 
 /// Count and greatest price, by auction.
@@ -167,7 +196,15 @@ impl Loop<'_> {
         if taken > 0 && self.first_ms == 0 {
             self.first_ms = u64::try_from(now_ms()).unwrap_or(0);
         }
-        for &message in &messages[..taken] {
+        // Apart from the loop while it sends.
+        let mut work = std::mem::take(&mut self.work);
+        let result = self.messages(&messages[..taken], &mut work);
+        self.work = work;
+        result
+    }
+
+    fn messages(&mut self, messages: &[*mut rd::rd_kafka_message_t], work: &mut Work) -> Result<(), KafkaError> {
+        for &message in messages {
             // SAFETY: librdkafka has written `taken` valid messages, each destroyed once, after its last use.
             unsafe {
                 if (*message).err != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
@@ -177,9 +214,10 @@ impl Loop<'_> {
                 }
                 let value = std::slice::from_raw_parts((*message).payload.cast::<u8>(), (*message).len);
                 self.next[usize::try_from((*message).partition).unwrap_or(0)] = (*message).offset + 1;
-                match &mut self.work {
+                match work {
                     Work::Copy => self.send(value)?,
                     Work::Auctions(auctions) => auctions.add((*message).partition, value),
+                    Work::Bidders(bidders) => bidders.add(value).map_or(Ok(()), |row| self.send(row))?,
                 }
                 rd::rd_kafka_message_destroy(message);
             }

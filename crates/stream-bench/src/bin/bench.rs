@@ -1,18 +1,20 @@
-//! What `cargo xtask bench` runs: W1 (the engine beside the bare client loop), windows and state without Kafka, derived
-//! schemas beside hand-written ones, and the dispatch table.
+//! What `cargo xtask bench` runs: W1, W4 and W5 (the engine beside the bare client loop), windows, state and checkpoints
+//! without Kafka, derived schemas beside hand-written ones, and the dispatch table.
 //!
 //! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
 //! alternate, and the figure is the ratio of the medians. What was written is compared with what should have been,
 //! or it does not count.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use stream_bench::bids::{fingerprint, write_bid};
 use stream_bench::copy::Copy;
-use stream_bench::raw::{Auctions, Work};
+use stream_bench::process::{failed, pinned};
+use stream_bench::raw::{Auctions, Bidders, Work};
 use stream_bench::usage::{now_ms, usage};
-use stream_bench::{auctions, dispatch, engine, raw, schemas, windows};
+use stream_bench::{auctions, bidders, checkpoints, dispatch, engine, raw, schemas, windows};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
@@ -23,6 +25,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PARTITIONS: i32 = 4;
 const EVENTS: u64 = 2_000_000;
 const RUNS: usize = 5;
+
+/// Enough for most bidders to have several, and for checkpoints at work.
+const BIDDER_EVENTS: u64 = 5_000_000;
+const BIDDER_RUNS: usize = 3;
 const WINDOW_EVENTS: u64 = 60_000_000;
 
 /// What stands above the figures in docs/benchmarks.md.
@@ -38,6 +44,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words[..] {
         ["child", who, from, to, events] => child(who, from, to, events.parse().unwrap_or(0)),
+        ["checkpoints-child", scenario, dir] => {
+            checkpoints::child(scenario, Path::new(dir)).map(|line| println!("{line}"))
+        }
         ["dispatch"] => {
             println!("{}", dispatch::run());
             Ok(())
@@ -57,6 +66,8 @@ fn main() -> ExitCode {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
         }
         ["w4"] => w4(EVENTS, RUNS).map(|table| println!("{table}")),
+        ["w5"] => w5(BIDDER_EVENTS, BIDDER_RUNS).map(|table| println!("{table}")),
+        ["checkpoints"] => checkpoints::table().map(|table| println!("{table}")),
         [] | ["--write"] => page().map(|page| {
             println!("{page}");
             if !words.is_empty()
@@ -67,7 +78,8 @@ fn main() -> ExitCode {
         }),
         _ => {
             eprintln!(
-                "usage: bench [--write | w1 [EVENTS RUNS] | w4 | engine | memory | windows | schemas | dispatch]"
+                "usage: bench [--write | w1 [EVENTS RUNS] | w4 | w5 | engine | memory | windows | checkpoints | schemas | \
+                 dispatch]"
             );
             return ExitCode::from(2);
         }
@@ -83,18 +95,18 @@ fn main() -> ExitCode {
 
 /// The whole of docs/benchmarks.md.
 fn page() -> Result<String> {
-    let (w1, w4) = (w1(EVENTS, RUNS)?, w4(EVENTS, RUNS)?);
+    let (w1, w4, w5) = (w1(EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
+    let checkpoints = checkpoints::table()?;
     let (engine, windows) = (engine::table(RUNS)?, windows::table(WINDOW_EVENTS, RUNS)?);
     let (memory, schemas, dispatch) = (fresh_memory()?, schemas::run(), dispatch::run());
     Ok(format!(
-        "{HEAD}\n## W1\n\n{w1}\n## W4\n\n{w4}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n## Windows without Kafka\n\n{windows}\n\
-         ## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}"
+        "{HEAD}\n## W1\n\n{w1}\n## W4\n\n{w4}\n## W5\n\n{w5}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n\
+         ## Checkpoints\n\n{checkpoints}\n## Windows without Kafka\n\n{windows}\n## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}"
     ))
 }
 
 /// What state takes of memory, in a process that has done nothing else.
 fn fresh_memory() -> Result<String> {
-    let failed = |why: String| stream_core::Error::new(stream_core::ErrorKind::Unavailable, why);
     let program = std::env::current_exe().map_err(|error| failed(format!("no path of this program: {error}")))?;
     let output = Command::new(program).arg("memory").output().map_err(|error| failed(error.to_string()))?;
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -106,12 +118,13 @@ fn bootstrap() -> String {
 
 /// One contestant: copies, then prints what it took.
 fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
+    let commit_ms = if who.ends_with("w5") { 5000 } else { 1000 };
     let copy = Copy {
         bootstrap: bootstrap(),
         from: from.to_owned(),
         to: to.to_owned(),
         group: format!("{to}-group"),
-        commit_ms: 1000,
+        commit_ms,
         parallelism: 1,
         total: Default::default(),
         first: Default::default(),
@@ -122,7 +135,15 @@ fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
             let work = Work::Auctions(Auctions::default());
             raw::run(&copy, work, PARTITIONS, events).map_err(stream_core::Error::user)?
         }
+        "raw-w5" => {
+            let work = Work::Bidders(Bidders::default());
+            raw::run(&copy, work, PARTITIONS, events).map_err(stream_core::Error::user)?
+        }
         "ours-w4" => auctions::run(&copy)?,
+        "ours-w5" => {
+            let dir = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+            bidders::run(&copy, dir.path())?
+        }
         _ => copy.run()?,
     };
     let (millis, used) = (now_ms() - u128::from(copied.first_ms), usage());
@@ -178,6 +199,23 @@ fn w4(events: u64, runs: usize) -> Result<String> {
     Ok(report(&what.replace("{}", &events.to_string()), "0.75", &race(["raw-w4", "ours-w4"], events, runs, expected)?))
 }
 
+/// W5, at least once into Kafka; the state is checkpointed exactly once.
+fn w5(events: u64, runs: usize) -> Result<String> {
+    let (mut oracle, mut bid, mut expected) = (Bidders::default(), Vec::new(), (0, 0_u64));
+    for i in 0..events {
+        bid.clear();
+        write_bid(i, &mut bid);
+        if let Some(row) = oracle.add(&bid) {
+            expected = (expected.0 + 1, expected.1.wrapping_add(fingerprint(row)));
+        }
+    }
+    let what = "A running count per bidder of {} bids by a million bidders, a row for every fourth of a bidder, at least once, \
+                one core. stream-rs takes a checkpoint every five seconds, into a directory on disk; the bare loop stores \
+                nothing but its offsets.";
+    let target = "0.70, and at most 400 MB";
+    Ok(report(&what.replace("{}", &events.to_string()), target, &race(["raw-w5", "ours-w5"], events, runs, expected)?))
+}
+
 /// Lets two contestants run in turns; only runs with the expected number and fingerprints of values count.
 fn race(contestants: [&str; 2], events: u64, runs: usize, expected: (u64, u64)) -> Result<[Vec<Run>; 2]> {
     pin_broker();
@@ -230,15 +268,8 @@ fn report(what: &str, target: &str, [raw, ours]: &[Vec<Run>; 2]) -> String {
 
 /// Runs one contestant in a process of its own.
 fn measure(who: &str, from: &str, to: &str, events: u64) -> Result<Run> {
-    let failed = |what: String| stream_core::Error::new(stream_core::ErrorKind::Unavailable, what);
-    let program = std::env::current_exe().map_err(|e| failed(e.to_string()))?;
-    let pinned = Command::new("taskset").arg("--version").output().is_ok();
-    let mut command = if pinned { Command::new("taskset") } else { Command::new(&program) };
-    if pinned {
-        command.args(["-c", "0"]).arg(&program);
-    }
-    let output =
-        command.args(["child", who, from, to, &events.to_string()]).output().map_err(|e| failed(e.to_string()))?;
+    let arguments = ["child", who, from, to, &events.to_string()];
+    let output = pinned()?.args(arguments).output().map_err(|e| failed(e.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = text.lines().last().unwrap_or("").split(' ').filter_map(|w| w.parse().ok()).collect();
     let [records, millis, cpu, peak_mb] = numbers[..] else {

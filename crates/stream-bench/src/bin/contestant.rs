@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use stream_bench::auctions;
 use stream_bench::copy::Copy;
 use stream_bench::usage::now_ms;
+use stream_bench::{auctions, bidders};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -15,20 +15,23 @@ fn variable(name: &str, default: &str) -> String {
 }
 
 fn main() -> ExitCode {
+    let workload = variable("WORKLOAD", "W1");
+    let commit_ms = if workload == "W5" { "5000" } else { "1000" };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let copy = Copy {
         bootstrap: variable("BOOTSTRAP", "127.0.0.1:19092"),
         from: variable("IN_TOPIC", "bids"),
         to: variable("OUT_TOPIC", "out"),
         group: variable("GROUP", "ours"),
-        commit_ms: variable("COMMIT_MS", "1000").parse().unwrap_or(1000),
+        commit_ms: variable("COMMIT_MS", commit_ms).parse().unwrap_or(1000),
         parallelism: variable("PARALLELISM", "1").parse().unwrap_or(1),
         total: Default::default(),
         first: Default::default(),
     };
-    let run = match &*variable("WORKLOAD", "W1") {
+    let run = match &*workload {
         "W1" => copy.run(),
         "W4" => auctions::run(&copy),
+        "W5" => bidders::run(&copy, variable("STATE_DIR", "state").as_ref()),
         other => {
             eprintln!("workload {other} is not supported yet");
             return ExitCode::from(2);
