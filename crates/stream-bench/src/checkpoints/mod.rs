@@ -1,4 +1,4 @@
-//! What checkpoints cost: a running count of a million keys, without Kafka, with its checkpoints in a directory.
+//! What checkpoints cost: a running count of a million keys, without Kafka, with its checkpoints in a temporary directory.
 //!
 //! ```text
 //!   numbers.rs ─▶ key_by ─▶ count ─▶ job.rs: Watch          one process, pinned to one core
@@ -166,16 +166,18 @@ fn measure<T: DeserializeOwned>(scenario: &str) -> Result<T> {
 pub fn table() -> Result<String> {
     let mut text = format!(
         "A running count of {KEYS} keys of 64 bits, all of them there from the beginning, on one core, with the thread that \
-         stores checkpoints on it too. Checkpoints go to a directory on disk. Every count is compared with what it has to \
+         stores checkpoints on it too. Checkpoints go to a temporary directory. Every count is compared with what it has to \
          be.\n\n"
     );
     text.push_str(&pauses()?);
     text.push_str(&throughput()?);
     let restart::Restarts { without_state, with_state } = restart::measure(RESTARTS)?;
     text.push_str(&format!(
-        "### Restart after SIGKILL\n\nFrom the start of the process to the first result; medians of {RESTARTS}.\n\n\
+        "### Restart after SIGKILL\n\nFrom the start of the process to the first result; medians of {RESTARTS}. What is restored is \
+         what a process had left that was killed after {} checkpoints of all keys.\n\n\
          | | ms | target |\n| --- | ---: | --- |\n\
-         | no state | {without_state:.0} | 150 |\n| {KEYS} keys restored | {with_state:.0} | |\n"
+         | no state | {without_state:.0} | 150 |\n| {KEYS} keys restored | {with_state:.0} | |\n",
+        restart::CHECKPOINTS
     ));
     Ok(text)
 }
@@ -217,11 +219,13 @@ fn sizes(checkpoints: &[Taken]) -> String {
     };
     let (bytes, took, changed) = (of(|c| c.bytes as f64), of(|c| c.millis), of(|c| c.changed as f64));
     let percent = 100.0 * changed[0] / KEYS as f64;
+    let mean = steady.iter().map(|c| c.bytes as f64).sum::<f64>() / steady.len().max(1) as f64;
     let mib = f64::from(1 << 20);
     format!(
         "| checkpoints of the same job | bytes written | bytes/key | barrier to durable, ms |\n| --- | ---: | ---: | ---: |\n\
          | the first, of every key | {:.2} MiB | {:.1} | {:.0} |\n\
          | the others ({percent:.0} % of the keys changed), p50 | {:.2} MiB | {:.1} | {:.0} |\n\
+         | the others, mean | {:.2} MiB | | |\n\
          | the others, p99 | {:.2} MiB | | {:.0} |\n\
          | the others, max | {:.2} MiB | | {:.0} |\n\n",
         whole.bytes as f64 / mib,
@@ -230,6 +234,7 @@ fn sizes(checkpoints: &[Taken]) -> String {
         bytes[0] / mib,
         bytes[0] / changed[0],
         took[0],
+        mean / mib,
         bytes[1] / mib,
         took[1],
         bytes[2] / mib,
