@@ -155,7 +155,18 @@ pub trait Operator<I, O>: Send {
         Ok(())
     }
 
-    /// Takes back what [`snapshot`](Operator::snapshot) wrote; called after `open`, before the first record.
+    /// Writes more of the part that the last [`snapshot`](Operator::snapshot) began, as the state was then; returns
+    /// whether there is still more. Called between batches, until there is not, so that much state does not keep
+    /// records waiting.
+    ///
+    /// # Errors
+    /// An error fails the checkpoint, not the job.
+    fn snapshot_more(&mut self, _snapshot: &mut Snapshot) -> Result<bool> {
+        Ok(false)
+    }
+
+    /// Takes back what [`snapshot`](Operator::snapshot) and [`snapshot_more`](Operator::snapshot_more) wrote; called
+    /// after `open`, before the first record.
     ///
     /// # Errors
     /// `Corrupt` if the bytes can't be read.
@@ -175,13 +186,25 @@ impl fmt::Debug for OperatorContext {
     }
 }
 
-/// One operator's part of a checkpoint: named byte strings, and keyed state by key group.
+/// One operator's part of a checkpoint: named byte strings, lists of them, and keyed state by key group.
+///
+/// What is not keyed says by its kind who gets it (as Flink's operator state):
+///
+/// | Kind | At the same parallelism | At another one |
+/// |---|---|---|
+/// | [`put`](Snapshot::put) | each subtask its own | each that of the first subtask |
+/// | [`put_list`](Snapshot::put_list) | each subtask its own items | the items of all, dealt out evenly |
+/// | [`put_union`](Snapshot::put_union) | each the items of all | each the items of all |
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     entries: BTreeMap<String, Bytes>,
+    /// By name and kind.
+    lists: BTreeMap<String, Vec<Bytes>>,
     groups: BTreeMap<(String, u32), Parts>,
     /// What an entry of a keyed state looks like, by the state's name.
     schemas: BTreeMap<String, Arc<str>>,
+    /// Whether nothing that was written earlier may be relied on.
+    everything: bool,
 }
 
 /// The bytes of one key group of a keyed state.
@@ -193,14 +216,53 @@ pub(crate) struct Parts {
 }
 
 impl Snapshot {
-    /// Stores `bytes` under `name`, in place of what was there.
+    /// One that is to have everything, not only what has changed since the one before.
+    pub(crate) fn of_everything() -> Snapshot {
+        Snapshot { everything: true, ..Snapshot::default() }
+    }
+
+    pub(crate) fn is_of_everything(&self) -> bool {
+        self.everything
+    }
+
+    /// Stores `bytes` under `name`, in place of what was there. A name that ends with ` (list)` or ` (union)` is taken.
     pub fn put(&mut self, name: impl Into<String>, bytes: Vec<u8>) {
         self.entries.insert(name.into(), bytes.into());
     }
 
+    /// Stores items under `name` that are dealt out evenly when the number of subtasks changes, in place of what was
+    /// there.
+    ///
+    /// # Example
+    /// ```
+    /// use stream_core::Snapshot;
+    ///
+    /// let mut snapshot = Snapshot::default();
+    /// snapshot.put_list("shards", [b"shard 1".to_vec(), b"shard 2".to_vec()]);
+    /// assert_eq!(snapshot.list("shards").collect::<Vec<_>>(), [b"shard 1", b"shard 2"]);
+    /// ```
+    pub fn put_list(&mut self, name: &str, items: impl IntoIterator<Item = Vec<u8>>) {
+        self.lists.insert(ListKind::Dealt.key(name), items.into_iter().map(Bytes::from).collect());
+    }
+
+    /// What this subtask gets of the lists that were stored under `name`.
+    pub fn list(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.lists.get(&ListKind::Dealt.key(name)).into_iter().flatten().map(|bytes| &**bytes)
+    }
+
+    /// Stores items under `name` that every subtask gets, together with those of all others, in place of what was there.
+    pub fn put_union(&mut self, name: &str, items: impl IntoIterator<Item = Vec<u8>>) {
+        self.lists.insert(ListKind::Union.key(name), items.into_iter().map(Bytes::from).collect());
+    }
+
+    /// What all subtasks have stored under `name`, in the order of the subtasks.
+    pub fn union(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.lists.get(&ListKind::Union.key(name)).into_iter().flatten().map(|bytes| &**bytes)
+    }
+
     /// Whether nothing was stored.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.groups.is_empty()
+        self.entries.is_empty() && self.lists.is_empty() && self.groups.is_empty()
     }
 
     /// What was stored under `name`.
@@ -219,6 +281,12 @@ impl Snapshot {
         self.groups.insert((name.to_owned(), group), Parts { whole: true, parts: vec![bytes.into()] });
     }
 
+    /// Stores what has changed in a key group of the state `name` since the snapshot before.
+    pub(crate) fn put_changes(&mut self, name: &str, group: u32, changes: Option<Vec<u8>>) {
+        let parts = changes.into_iter().map(Bytes::from).collect();
+        self.groups.insert((name.to_owned(), group), Parts { whole: false, parts });
+    }
+
     /// The key groups of the state `name`.
     pub(crate) fn groups_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (u32, &'a Parts)> {
         let from = self.groups.range((name.to_owned(), 0)..);
@@ -234,6 +302,10 @@ impl Snapshot {
 
     pub(crate) fn entries(&self) -> &BTreeMap<String, Bytes> {
         &self.entries
+    }
+
+    pub(crate) fn lists(&self) -> &BTreeMap<String, Vec<Bytes>> {
+        &self.lists
     }
 
     pub(crate) fn groups(&self) -> &BTreeMap<(String, u32), Parts> {
@@ -255,22 +327,50 @@ impl Snapshot {
 
     pub(crate) fn from_parts(
         entries: BTreeMap<String, Bytes>,
+        lists: BTreeMap<String, Vec<Bytes>>,
         groups: BTreeMap<(String, u32), Parts>,
         schemas: BTreeMap<String, Arc<str>>,
     ) -> Snapshot {
-        Snapshot { entries, groups, schemas }
+        Snapshot { entries, lists, groups, schemas, everything: false }
     }
 
-    /// Adds the entries of another part; of two with one name the other's stays.
+    /// Adds the part of a later subtask: of two byte strings with one name the first stays, lists become one.
     pub(crate) fn merge(&mut self, other: &Snapshot) {
-        self.entries.extend(other.entries.iter().map(|(name, bytes)| (name.clone(), bytes.clone())));
+        for (name, bytes) in &other.entries {
+            self.entries.entry(name.clone()).or_insert_with(|| bytes.clone());
+        }
+        for (name, items) in &other.lists {
+            self.lists.entry(name.clone()).or_default().extend(items.iter().cloned());
+        }
         self.groups.extend(other.groups.iter().map(|(name, parts)| (name.clone(), parts.clone())));
         self.schemas.extend(other.schemas.iter().map(|(name, schema)| (name.clone(), schema.clone())));
     }
 
+    /// Of the merged parts of all subtasks, leaves of each list what subtask `subtask` of `parallelism` gets.
+    pub(crate) fn deal(&mut self, subtask: usize, parallelism: usize) {
+        for (key, items) in &mut self.lists {
+            if matches!(ListKind::of(key), Some(ListKind::Dealt)) {
+                let mut index = 0;
+                items.retain(|_| {
+                    index += 1;
+                    (index - 1) % parallelism == subtask
+                });
+            }
+        }
+    }
+
+    /// Takes the lists of which every subtask gets everything from the merged parts of all subtasks.
+    pub(crate) fn take_unions(&mut self, all: &Snapshot) {
+        for (key, items) in &all.lists {
+            if matches!(ListKind::of(key), Some(ListKind::Union)) {
+                self.lists.insert(key.clone(), items.clone());
+            }
+        }
+    }
+
     /// Makes this and the later snapshot `next` of the same subtask one, as if this one had never been taken.
     pub(crate) fn follow(&mut self, next: Snapshot) {
-        (self.entries, self.schemas) = (next.entries, next.schemas);
+        (self.entries, self.lists, self.schemas) = (next.entries, next.lists, next.schemas);
         let mut before = std::mem::replace(&mut self.groups, next.groups);
         for (name, parts) in &mut self.groups {
             if !parts.whole
@@ -281,6 +381,35 @@ impl Snapshot {
             }
         }
     }
+}
+
+/// Who gets the items of a list.
+#[derive(Clone, Copy)]
+enum ListKind {
+    Dealt,
+    Union,
+}
+
+impl ListKind {
+    /// What a list of this kind is called in checkpoints.
+    fn key(self, name: &str) -> String {
+        match self {
+            ListKind::Dealt => format!("{name}{DEALT}"),
+            ListKind::Union => format!("{name}{UNION}"),
+        }
+    }
+
+    fn of(key: &str) -> Option<ListKind> {
+        if key.ends_with(DEALT) { Some(ListKind::Dealt) } else { key.ends_with(UNION).then_some(ListKind::Union) }
+    }
+}
+
+const DEALT: &str = " (list)";
+const UNION: &str = " (union)";
+
+/// Whether this name in a checkpoint is that of a list.
+pub(crate) fn is_list(key: &str) -> bool {
+    ListKind::of(key).is_some()
 }
 
 /// Who an operator is: its names and its place among the parallel instances.

@@ -9,15 +9,22 @@ use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Record, Snapshot};
 use crate::position::Origin;
-use crate::state::groups::{GroupWriter, owns_group, read_groups};
+use crate::state::groups::{GroupWriter, owned_groups, read_groups};
+use crate::state::table::Budget;
 use crate::state::timers::Timers;
-use crate::state::{CurrentKey, StateBackend, StateTask, States};
+use crate::state::{CurrentKey, SnapshotRest, StateBackend, StateTask, States};
 use crate::time::Timestamp;
 
 /// Where the engine keeps what is its own among the states of an operator: users' names have no slash.
 const EVENT_TIMERS: &str = "engine/event-timers";
 const PROCESSING_TIMERS: &str = "engine/processing-timers";
+
 const WATERMARK: &str = "engine/watermark";
+
+/// Whether the entries of a state are timers: they begin with their time, not with their key.
+pub(crate) fn is_timers(state: &str) -> bool {
+    state == EVENT_TIMERS || state == PROCESSING_TIMERS
+}
 
 /// How long a processing-time timer is slept for at most: the wall clock may be set forward meanwhile.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
@@ -308,7 +315,7 @@ impl<K: Key, I: Record, F: ProcessFunction<K, I>> Process<K, I, F> {
 impl<K: Key, I: Record, F: ProcessFunction<K, I>> Operator<Keyed<K, I>, F::Out> for Process<K, I, F> {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.context = context.clone();
-        self.states(StateTask::Open(context.state_backend()))
+        self.states(StateTask::Open)
     }
 
     fn process(&mut self, batch: &mut Batch<Keyed<K, I>>, out: &mut dyn Output<F::Out>) -> Result<()> {
@@ -340,7 +347,7 @@ impl<K: Key, I: Record, F: ProcessFunction<K, I>> Operator<Keyed<K, I>, F::Out> 
     fn end(&mut self, out: &mut dyn Output<F::Out>) -> Result<()> {
         // A job that is stopped ends too, but goes on some day: only an input that is complete has brought this.
         if self.watermark == Timestamp::MAX {
-            self.ending = Some(std::mem::replace(&mut self.processing_timers, Timers::new()));
+            self.ending = Some(self.processing_timers.take());
             self.now = self.context.now();
             self.fire_ending()?;
         }
@@ -381,10 +388,21 @@ impl<K: Key, I: Record, F: ProcessFunction<K, I>> Operator<Keyed<K, I>, F::Out> 
     }
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
-        self.states(StateTask::Snapshot(snapshot))?;
-        self.event_timers.snapshot(EVENT_TIMERS, &self.context, snapshot)?;
-        self.processing_timers.snapshot(PROCESSING_TIMERS, &self.context, snapshot)?;
+        self.states(StateTask::BeginSnapshot(snapshot))?;
+        self.event_timers.begin_snapshot(&self.context, snapshot);
+        self.processing_timers.begin_snapshot(&self.context, snapshot);
         snapshot_watermark(self.watermark, &self.context, snapshot)
+    }
+
+    fn snapshot_more(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        let (mut budget, mut more) = (Budget::slice(), false);
+        for (name, timers) in [(EVENT_TIMERS, &mut self.event_timers), (PROCESSING_TIMERS, &mut self.processing_timers)]
+        {
+            more |= timers.write_snapshot(name, &mut budget, snapshot)?;
+        }
+        let rest = SnapshotRest { snapshot, budget: &mut budget, more: &mut more };
+        self.states(StateTask::WriteSnapshot(rest))?;
+        Ok(more)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -408,8 +426,7 @@ pub(crate) fn snapshot_watermark(
     snapshot: &mut Snapshot,
 ) -> Result<()> {
     let mut writer = GroupWriter::new(context);
-    let groups = (0..context.max_parallelism()).filter(|group| owns_group(context, *group));
-    for group in groups {
+    for group in owned_groups(context) {
         writer.add_to(group, &watermark)?;
     }
     writer.finish(WATERMARK, snapshot);

@@ -29,7 +29,7 @@ use crate::checkpoint::manifest::{
 };
 use crate::checkpoint::store::{CheckpointStore, Creation};
 use crate::error::{Error, ErrorKind, Result};
-use crate::operator::{Parts, Snapshot};
+use crate::operator::{Parts, Snapshot, is_list};
 use crate::runtime::checkpoint::{Checkpoint, Kept};
 use crate::source::SplitPosition;
 #[cfg(test)]
@@ -172,6 +172,7 @@ impl Ledger {
         from: From,
         mut check: impl FnMut(&Checkpoint) -> Result<()>,
     ) -> Result<(Ledger, Restored)> {
+        let mut wanted = None;
         for _ in 0..ADOPTIONS_MAX {
             let listing = Listing::read(&*store)?;
             let (chosen, restored) = match choose(&*store, &listing, writer, from) {
@@ -179,6 +180,13 @@ impl Ledger {
                 Err(error) if error.kind() == ErrorKind::Corrupt && newest(&*store)? > listing.newest => continue,
                 chosen => chosen?,
             };
+            if let From::Sequence(sequence) = from
+                && *wanted.get_or_insert_with(|| chosen.clone()) != chosen
+            {
+                // Others have deleted it meanwhile, and a run that woke up late has used its number again.
+                let message = format!("checkpoint {sequence} in {} was deleted by another run", store.location());
+                return Err(Error::new(ErrorKind::Config, message).with_hint("run one instance of a job at a time"));
+            }
             // Before anybody is told to end: a job that can't go on must not take over from one that can.
             restored.checkpoint.as_deref().map_or(Ok(()), &mut check)?;
             let mut ledger = Ledger {
@@ -223,7 +231,7 @@ impl Ledger {
             let copied = copied.filter(|_| !is_planted(Bug::AdoptedWithoutCopy));
             if let Some(checkpoint) = copied {
                 // Whoever wrote the newest may still delete what only this one needs.
-                let (copy, content) = self.described(checkpoint, next);
+                let (copy, content) = self.described(checkpoint, next)?;
                 next = copy;
                 if let Some((file, content)) = content {
                     self.create_data(&file, &content)?;
@@ -276,7 +284,7 @@ impl Ledger {
                 created_millis: now.as_millis(),
                 ..self.newest.clone()
             };
-            let (manifest, content) = self.described(checkpoint, header);
+            let (manifest, content) = self.described(checkpoint, header)?;
             let bytes = content.as_ref().map_or(0, |(file, _)| file.size);
             if let Some((file, content)) = &content {
                 self.unsettled.push(file.name.clone());
@@ -413,12 +421,13 @@ impl Ledger {
     }
 
     /// The manifest of a checkpoint, and the file that it needs besides those of the one before.
-    fn described(&self, checkpoint: &Checkpoint, header: Manifest) -> (Manifest, Option<(DataFile, Vec<Bytes>)>) {
+    fn described(&self, checkpoint: &Checkpoint, header: Manifest) -> Result<(Manifest, Option<NewFile>)> {
         let mut data = Data { file: number(self.newest.files.len()), offset: 0, content: Vec::new() };
         let mut operators = BTreeMap::new();
         for (uid, kept) in &checkpoint.operators {
             let before = self.newest.operators.get(uid);
-            let subtasks = kept.iter().map(|(subtask, kept)| (number(*subtask), data.subtask(kept, before))).collect();
+            let subtasks = kept.iter().map(|(subtask, kept)| Ok((number(*subtask), data.subtask(kept, before)?)));
+            let subtasks = subtasks.collect::<Result<_>>()?;
             let parallelism = number(checkpoint.parallelism.get(uid).copied().unwrap_or(0));
             let schemas = kept.values().filter_map(Kept::state).flat_map(Snapshot::schemas);
             let schemas = schemas.map(|(name, schema)| (name.clone(), schema.to_string())).collect();
@@ -432,6 +441,7 @@ impl Ledger {
             files: self.newest.files.clone(),
             ..header
         };
+        self.copy_remains(&mut manifest, &mut data);
         let mut content = None;
         if !data.content.is_empty() {
             let (parts, checksum) = envelope::wrap(envelope::DATA, FORMAT_VERSION, data.content);
@@ -449,7 +459,44 @@ impl Ledger {
             content = Some((file, parts));
         }
         manifest.drop_unused_files();
-        (manifest, content)
+        Ok((manifest, content))
+    }
+
+    /// Copies what is still needed of files that hold little of that, so that they may go.
+    ///
+    /// A key group that never changes would keep the file it is in for ever, and all that was once beside it.
+    fn copy_remains(&self, manifest: &mut Manifest, data: &mut Data) {
+        let needed = manifest.needed_bytes();
+        let mut used: Vec<(u64, u32)> = needed.iter().map(|(file, bytes)| (*bytes, *file)).collect();
+        used.retain(|(_, file)| *file < data.file);
+        used.sort_unstable();
+        let too_many = used.len().saturating_sub(FILES_MAX);
+        let is_waste = |(bytes, file): &&(u64, u32)| {
+            let size = manifest.files.get(*file as usize).map_or(0, |file| file.size);
+            size >= WASTE_MIN && *bytes < size / 4
+        };
+        let copied: BTreeSet<u32> = match too_many {
+            0 => used.iter().find(is_waste).map(|(_, file)| *file).into_iter().collect(),
+            _ => used.iter().take(too_many).map(|(_, file)| *file).collect(),
+        };
+        for index in copied {
+            let Some(file) = manifest.files.get(index as usize) else { continue };
+            let content = match read_data(&*self.store, file) {
+                Ok(content) => content,
+                Err(error) => {
+                    // It stays as it is; whoever needs it will be told if that is not well.
+                    tracing::warn!("what is left of a data file can't be copied to a new one: {error}");
+                    continue;
+                }
+            };
+            for piece in manifest.pieces_mut().filter(|piece| piece.file == index) {
+                let end = piece.offset.saturating_add(piece.length);
+                let range = usize::try_from(piece.offset).ok().zip(usize::try_from(end).ok());
+                if let Some((start, end)) = range.filter(|(_, end)| *end <= content.len()) {
+                    *piece = data.piece(&content.slice(start..end));
+                }
+            }
+        }
     }
 
     /// A manifest of ours exists: what it replaces may go.
@@ -480,9 +527,17 @@ impl Ledger {
 
 const DATA_PREFIX: &str = "data-";
 
+/// Of how many older files a checkpoint may consist.
+const FILES_MAX: usize = if cfg!(test) { 3 } else { 64 };
+/// The size from which a file is not worth its place if it holds little that is needed.
+const WASTE_MIN: u64 = if cfg!(test) { 16 } else { 1024 * 1024 };
+
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+/// A data file to be created, and its bytes.
+type NewFile = (DataFile, Vec<Bytes>);
 
 /// The content of a data file while it is put together.
 struct Data {
@@ -501,11 +556,17 @@ impl Data {
         piece
     }
 
-    fn subtask(&mut self, kept: &Kept, before: Option<&OperatorState>) -> SubtaskState {
-        let Kept::State(snapshot) = kept else { return SubtaskState { finished: true, ..SubtaskState::default() } };
+    fn subtask(&mut self, kept: &Kept, before: Option<&OperatorState>) -> Result<SubtaskState> {
+        let Kept::State(snapshot) = kept else {
+            return Ok(SubtaskState { finished: true, ..SubtaskState::default() });
+        };
         let entries = snapshot.entries().iter();
         let entries = entries.map(|(name, bytes)| (name.clone(), StateEntry { pieces: vec![self.piece(bytes)] }));
-        let entries = entries.collect();
+        let mut entries: BTreeMap<String, StateEntry> = entries.collect();
+        for (name, items) in snapshot.lists() {
+            let pieces = items.iter().map(|bytes| self.piece(bytes)).collect();
+            entries.insert(name.clone(), StateEntry { pieces });
+        }
         let mut groups = BTreeMap::new();
         for (name, parts) in snapshot.groups() {
             let mut pieces = Vec::new();
@@ -516,10 +577,17 @@ impl Data {
                 let mut there = before.subtasks.values().filter_map(|subtask| subtask.groups.get(name));
                 pieces.extend(there.next().iter().flat_map(|entry| &entry.pieces));
             }
+            if !parts.whole && pieces.is_empty() && !parts.parts.is_empty() {
+                let (state, group) = name;
+                let message = format!("key group {group} of the state `{state}` has changes, and nothing they changed");
+                return Err(Error::internal(message));
+            }
             pieces.extend(parts.parts.iter().map(|bytes| self.piece(bytes)));
-            groups.insert(name.clone(), StateEntry { pieces });
+            if !pieces.is_empty() {
+                groups.insert(name.clone(), StateEntry { pieces });
+            }
         }
-        SubtaskState { finished: false, entries, groups }
+        Ok(SubtaskState { finished: false, entries, groups })
     }
 }
 
@@ -629,14 +697,17 @@ pub(crate) fn assemble(manifest: &Manifest, files: &[Bytes]) -> Result<Checkpoin
         let schemas: BTreeMap<String, Arc<str>> =
             operator.schemas.iter().map(|(name, schema)| (name.clone(), schema.as_str().into())).collect();
         for (subtask, state) in &operator.subtasks {
-            let (mut entries, mut groups) = (BTreeMap::new(), BTreeMap::new());
+            let (mut entries, mut lists, mut groups) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
             for (name, entry) in &state.entries {
-                entries.insert(name.clone(), pieces(entry)?.concat().into());
+                match is_list(name) {
+                    true => lists.insert(name.clone(), pieces(entry)?).map(|_| ()),
+                    false => entries.insert(name.clone(), pieces(entry)?.concat().into()).map(|_| ()),
+                };
             }
             for (name, entry) in &state.groups {
                 groups.insert(name.clone(), Parts { whole: true, parts: pieces(entry)? });
             }
-            let kept = Kept::State(Snapshot::from_parts(entries, groups, schemas.clone()));
+            let kept = Kept::State(Snapshot::from_parts(entries, lists, groups, schemas.clone()));
             subtasks.insert(*subtask as usize, if state.finished { Kept::Finished } else { kept });
         }
         operators.insert(uid.clone(), subtasks);

@@ -178,13 +178,22 @@ impl Manifest {
         }
     }
 
+    /// How many bytes are needed of which file.
+    pub(crate) fn needed_bytes(&self) -> BTreeMap<u32, u64> {
+        let mut needed = BTreeMap::new();
+        for piece in self.pieces() {
+            *needed.entry(piece.file).or_default() += piece.length;
+        }
+        needed
+    }
+
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
         let subtasks = self.operators.values().flat_map(|operator| operator.subtasks.values());
         let entries = subtasks.flat_map(|subtask| subtask.entries.values().chain(subtask.groups.values()));
         entries.flat_map(|entry| &entry.pieces)
     }
 
-    fn pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
+    pub(crate) fn pieces_mut(&mut self) -> impl Iterator<Item = &mut Piece> {
         let subtasks = self.operators.values_mut().flat_map(|operator| operator.subtasks.values_mut());
         let entries = subtasks.flat_map(|subtask| subtask.entries.values_mut().chain(subtask.groups.values_mut()));
         entries.flat_map(|entry| &mut entry.pieces)

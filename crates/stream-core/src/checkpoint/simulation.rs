@@ -475,7 +475,7 @@ impl Run {
             positions: [("src".to_owned(), vec![SplitPosition::new("s", stamp as i64)])].into(),
             operators: [(
                 "op".to_owned(),
-                [(0, Kept::State(Snapshot::from_parts(entries, groups, BTreeMap::new())))].into(),
+                [(0, Kept::State(Snapshot::from_parts(entries, BTreeMap::new(), groups, BTreeMap::new())))].into(),
             )]
             .into(),
             parallelism: [("op".to_owned(), 1)].into(),

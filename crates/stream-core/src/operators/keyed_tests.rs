@@ -89,8 +89,9 @@ fn count_once(parallelism: usize, backend: StateBackend, snapshot: &mut Snapshot
         let owns = |k: &Keyed<String, u32>| key_group_subtask(key_group(k.hash(), 256), parallelism, 256) == subtask;
         operator.process(&mut records.filter(owns).collect(), &mut taken).expect("counts");
         operator.snapshot(&mut next).expect("a snapshot");
+        while operator.snapshot_more(&mut next).expect("a snapshot") {}
     }
-    *snapshot = next;
+    snapshot.follow(next);
     taken.0.sort();
     taken.0
 }

@@ -1,7 +1,7 @@
 //! What a job needs to go on from the end of an epoch: positions of its sources and snapshots of its operators.
 //!
-//! An operator's subtask writes its snapshot when the barrier reaches it, and the sinks behind it flush after that. So
-//! an epoch that is complete has all snapshots there will ever be; [`Gathering`] only has to put them in order. A
+//! An operator's subtask begins its snapshot when the barrier reaches it, and the sinks behind it flush after that. So
+//! [`Gathering`] knows which snapshots are being written when an epoch seems complete, and waits for them. A
 //! subtask that ended before the barrier came writes none: it has handed out everything it had, and must not do so
 //! again after a restore (as FLIP-147).
 
@@ -74,18 +74,25 @@ impl Checkpoint {
     /// keyed state finds its part by key group.
     pub(crate) fn operator(&self, uid: &str, subtask: usize, parallelism: usize) -> Option<Kept> {
         let subtasks = self.operators.get(uid)?;
+        let all = || {
+            let mut all = Snapshot::default();
+            subtasks.values().filter_map(Kept::state).for_each(|snapshot| all.merge(snapshot));
+            all
+        };
         if self.parallelism.get(uid) == Some(&parallelism) {
-            return subtasks.get(&subtask).cloned();
+            let mut own = subtasks.get(&subtask)?.clone();
+            if let Kept::State(snapshot) = &mut own
+                && !snapshot.lists().is_empty()
+            {
+                snapshot.take_unions(&all());
+            }
+            return Some(own);
         }
         if subtasks.values().all(|kept| *kept == Kept::Finished) {
             return Some(Kept::Finished);
         }
-        let mut all = Snapshot::default();
-        for kept in subtasks.values() {
-            if let Kept::State(snapshot) = kept {
-                all.merge(snapshot);
-            }
-        }
+        let mut all = all();
+        all.deal(subtask, parallelism);
         Some(Kept::State(all))
     }
 }
@@ -121,6 +128,8 @@ pub(crate) struct Gathering {
     /// By epoch; by `u64::MAX` what a sink put aside when its input had ended.
     staged: BTreeMap<u64, BySubtask<Vec<Vec<u8>>>>,
     finished: BTreeSet<(String, usize)>,
+    /// Who is writing a snapshot, of which epoch.
+    expected: BTreeSet<(String, usize, u64)>,
     /// Epochs of which a part could not be written, and why.
     failed: BTreeMap<u64, Error>,
 }
@@ -131,7 +140,18 @@ impl Gathering {
         Gathering { parallelism, ..Gathering::default() }
     }
 
+    /// A subtask has begun to write its snapshot.
+    pub(crate) fn expect(&mut self, uid: String, subtask: usize, epoch: u64) {
+        self.expected.insert((uid, subtask, epoch));
+    }
+
+    /// Whether a snapshot is still being written.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
     pub(crate) fn add(&mut self, uid: String, subtask: usize, epoch: u64, kept: Kept) {
+        self.expected.remove(&(uid.clone(), subtask, epoch));
         self.kept.entry(epoch).or_default().insert((uid, subtask), kept);
     }
 
@@ -139,7 +159,8 @@ impl Gathering {
         self.finished.insert((uid, subtask));
     }
 
-    pub(crate) fn failed(&mut self, epoch: u64, error: Error) {
+    pub(crate) fn failed(&mut self, uid: String, subtask: usize, epoch: u64, error: Error) {
+        self.expected.remove(&(uid, subtask, epoch));
         self.failed.entry(epoch).or_insert(error);
     }
 
@@ -250,7 +271,7 @@ mod tests {
     fn what_was_put_aside_in_an_epoch_that_failed_is_in_the_next() {
         let mut gathering = gathering();
         gathering.staged("s".into(), 0, 1, vec![vec![1]]);
-        gathering.failed(1, failure());
+        gathering.failed("o".into(), 0, 1, failure());
         assert!(gathering.close(&completed(1)).is_err());
         gathering.staged("s".into(), 0, 2, vec![vec![2]]);
         let checkpoint = gathering.close(&completed(2)).expect("a checkpoint");
@@ -269,9 +290,38 @@ mod tests {
     }
 
     #[test]
+    fn lists_are_dealt_out_and_unions_are_everybodys() {
+        let part = |items: &[u8]| {
+            let mut snapshot = Snapshot::default();
+            snapshot.put("own", items.to_vec());
+            snapshot.put_list("items", items.iter().map(|item| vec![*item]));
+            snapshot.put_union("all", items.iter().map(|item| vec![*item]));
+            Kept::State(snapshot)
+        };
+        let mut gathering = gathering();
+        gathering.add("o".into(), 0, 1, part(&[1, 2, 3]));
+        gathering.add("o".into(), 1, 1, part(&[4]));
+        let checkpoint = gathering.close(&completed(1)).expect("a checkpoint");
+        let get = |subtask, parallelism| {
+            let kept = checkpoint.operator("o", subtask, parallelism);
+            let snapshot = kept.as_ref().and_then(Kept::state).cloned().expect("state is there");
+            let own = snapshot.get("own").map(<[u8]>::to_vec);
+            let (items, all) = (
+                snapshot.list("items").collect::<Vec<_>>().concat(),
+                snapshot.union("all").collect::<Vec<_>>().concat(),
+            );
+            (own.unwrap_or_default(), items, all)
+        };
+        assert_eq!(get(0, 2), (vec![1, 2, 3], vec![1, 2, 3], vec![1, 2, 3, 4]));
+        assert_eq!(get(1, 2), (vec![4], vec![4], vec![1, 2, 3, 4]));
+        assert_eq!(get(0, 3), (vec![1, 2, 3], vec![1, 4], vec![1, 2, 3, 4]));
+        assert_eq!(get(2, 3), (vec![1, 2, 3], vec![3], vec![1, 2, 3, 4]));
+    }
+
+    #[test]
     fn a_checkpoint_with_a_part_that_failed_does_not_exist() {
         let mut gathering = gathering();
-        gathering.failed(1, failure());
+        gathering.failed("o".into(), 0, 1, failure());
         assert!(gathering.close(&completed(1)).is_err());
         assert!(gathering.close(&completed(2)).is_ok());
     }

@@ -242,6 +242,11 @@ impl Coordinator {
                 }
                 self.epochs.flushed(uid, subtask, epoch);
             }
+            Report::Keeping { uid, subtask, epoch } => {
+                if let Some(gathering) = &mut self.gathering {
+                    gathering.expect(uid, subtask, epoch);
+                }
+            }
             Report::Kept { uid, subtask, epoch, kept } => {
                 if let Some(gathering) = &mut self.gathering {
                     gathering.add(uid, subtask, epoch, kept);
@@ -252,12 +257,15 @@ impl Coordinator {
                     gathering.finished(uid, subtask);
                 }
             }
-            Report::SnapshotFailed { epoch, error } => {
+            Report::SnapshotFailed { uid, subtask, epoch, error } => {
                 if let Some(gathering) = &mut self.gathering {
-                    gathering.failed(epoch, error);
+                    gathering.failed(uid, subtask, epoch, error);
                 }
             }
             Report::Stored(stored) => return self.stored(stored, now),
+        }
+        if self.gathering.as_ref().is_some_and(Gathering::is_waiting) {
+            return Ok(());
         }
         match self.epochs.complete() {
             Some(completed) => self.gathered(completed, now),
@@ -505,6 +513,12 @@ pub(crate) enum Report {
         /// What was put aside to be published with the checkpoint.
         staged: Vec<Vec<u8>>,
     },
+    /// A subtask of an operator writes its snapshot of the end of `epoch`.
+    Keeping {
+        uid: String,
+        subtask: usize,
+        epoch: u64,
+    },
     /// What a subtask of an operator needs to go on from the end of `epoch`.
     Kept {
         uid: String,
@@ -514,6 +528,8 @@ pub(crate) enum Report {
     },
     /// A subtask could not write its snapshot.
     SnapshotFailed {
+        uid: String,
+        subtask: usize,
         epoch: u64,
         error: Error,
     },

@@ -34,6 +34,11 @@ pub(crate) trait Link<T>: Output<T> {
     /// The input is drained for now: hand on what is buffered.
     fn flush(&mut self) -> Result<()>;
 
+    /// Writes some more of the snapshots that the last barrier has begun; returns whether there is still more.
+    fn snapshot_more(&mut self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// When the chain wants to be told of the time, on the monotonic clock.
     fn due(&self) -> Option<Duration> {
         None
@@ -121,6 +126,10 @@ pub(crate) struct OperatorLink<I, P, O> {
     origin: (Origin, usize),
     /// Where snapshots go, if anybody wants them.
     reporter: Option<Arc<Reporter>>,
+    /// The snapshot that is being written, and the epoch that ends with it.
+    writing: Option<(u64, Snapshot)>,
+    /// The last snapshot came to nothing: what has changed since then is not known any more.
+    everything: bool,
     /// The input had ended when the job was restored from: the operator has said all it had to say.
     finished: bool,
     input: PhantomData<fn(I)>,
@@ -132,9 +141,18 @@ where
     P: Operator<I, O>,
 {
     pub(crate) fn new(operator: P, context: OperatorContext, next: Box<dyn Link<O>>) -> OperatorLink<I, P, O> {
-        let origin = (Origin::new(), 0);
-        let (held, reporter, finished) = (Held::Nothing, None, false);
-        OperatorLink { operator, context, next, held, origin, reporter, finished, input: PhantomData }
+        OperatorLink {
+            operator,
+            context,
+            next,
+            held: Held::Nothing,
+            origin: (Origin::new(), 0),
+            reporter: None,
+            writing: None,
+            everything: false,
+            finished: false,
+            input: PhantomData,
+        }
     }
 
     /// Sends snapshots to `reporter` from now on; goes on from `restored`, if there is something.
@@ -155,12 +173,46 @@ where
             reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::Finished });
             return Ok(());
         }
-        let mut snapshot = Snapshot::default();
+        // The epoch before was given up while its snapshot was being written; the next checkpoint needs it.
+        self.write_rest(&reporter);
+        let mut snapshot = if self.everything { Snapshot::of_everything() } else { Snapshot::default() };
+        reporter.send(Report::Keeping { uid, subtask, epoch });
         match self.guarded(|operator, _| operator.snapshot(&mut snapshot)) {
-            Ok(()) => reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::State(snapshot) }),
-            Err(error) => reporter.send(Report::SnapshotFailed { epoch, error }),
+            Ok(()) => {
+                self.everything = false;
+                self.writing = Some((epoch, snapshot));
+                self.write_more(&reporter);
+            }
+            Err(error) => self.snapshot_failed(epoch, error, &reporter),
         }
         Ok(())
+    }
+
+    /// Writes some more of the snapshot under way; returns whether there is still more.
+    fn write_more(&mut self, reporter: &Reporter) -> bool {
+        let Some((epoch, mut snapshot)) = self.writing.take() else { return false };
+        match self.guarded(|operator, _| operator.snapshot_more(&mut snapshot)) {
+            Ok(true) => {
+                self.writing = Some((epoch, snapshot));
+                return true;
+            }
+            Ok(false) => {
+                let (uid, subtask) = (self.context.uid().to_owned(), self.context.subtask());
+                reporter.send(Report::Kept { uid, subtask, epoch, kept: Kept::State(snapshot) });
+            }
+            Err(error) => self.snapshot_failed(epoch, error, reporter),
+        }
+        false
+    }
+
+    fn write_rest(&mut self, reporter: &Reporter) {
+        while self.write_more(reporter) {}
+    }
+
+    fn snapshot_failed(&mut self, epoch: u64, error: Error, reporter: &Reporter) {
+        self.everything = true;
+        let (uid, subtask) = (self.context.uid().to_owned(), self.context.subtask());
+        reporter.send(Report::SnapshotFailed { uid, subtask, epoch, error });
     }
 
     /// The operator itself, for a harness that takes its snapshot.
@@ -204,7 +256,8 @@ where
         match event {
             Event::Watermark(watermark) => self.next.watermark(watermark),
             Event::End => {
-                if let Some(reporter) = &self.reporter {
+                if let Some(reporter) = self.reporter.clone() {
+                    self.write_rest(&reporter);
                     let (uid, subtask) = (self.context.uid().to_owned(), self.context.subtask());
                     reporter.send(Report::Finished { uid, subtask });
                 }
@@ -292,6 +345,16 @@ where
             self.guarded(|operator, next| operator.flush(next))?;
         }
         self.next.flush()
+    }
+
+    fn snapshot_more(&mut self) -> Result<bool> {
+        if self.writing.is_some()
+            && let Some(reporter) = self.reporter.clone()
+            && self.write_more(&reporter)
+        {
+            return Ok(true);
+        }
+        self.next.snapshot_more()
     }
 
     fn due(&self) -> Option<Duration> {
@@ -398,6 +461,15 @@ impl<T> Tee<T> {
         Tee { receivers, copy: Batch::new() }
     }
 
+    fn snapshot_more_of_each(&mut self) -> Result<bool> {
+        for receiver in &mut self.receivers {
+            if receiver.snapshot_more()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn resume_each(&mut self) -> Result<Resume> {
         let mut all = Resume::Clear;
         for receiver in &mut self.receivers {
@@ -449,6 +521,10 @@ impl<T: Send + Clone> Link<T> for Tee<T> {
 
     fn flush(&mut self) -> Result<()> {
         self.each(|r| r.flush())
+    }
+
+    fn snapshot_more(&mut self) -> Result<bool> {
+        self.snapshot_more_of_each()
     }
 
     fn due(&self) -> Option<Duration> {
@@ -514,6 +590,10 @@ impl<L: Send, R: Send> Link<Either<L, R>> for Split<L, R> {
 
     fn flush(&mut self) -> Result<()> {
         self.tee.each(|r| r.flush())
+    }
+
+    fn snapshot_more(&mut self) -> Result<bool> {
+        self.tee.snapshot_more_of_each()
     }
 
     fn due(&self) -> Option<Duration> {

@@ -29,7 +29,7 @@ pub(crate) fn check(checkpoint: &Checkpoint, plan: &Plan, graph: &mut Graph, all
             continue;
         }
         // Without any entry: what is asked is whether the types still are what they were.
-        let empty = Snapshot::from_parts(Default::default(), Default::default(), schemas);
+        let empty = Snapshot::from_parts(Default::default(), Default::default(), Default::default(), schemas);
         let context = OperatorContext::new(&*planned.name, &*planned.uid, 0, planned.parallelism)
             .with_max_parallelism(plan.max_parallelism);
         if let Err(error) = guard(|| logic.try_restore(&context, &empty)) {

@@ -29,6 +29,13 @@ pub(crate) enum Step {
     Done,
 }
 
+impl Step {
+    /// What is to be told if something besides the input wants to go on.
+    fn while_there_is(self, more: bool) -> Step {
+        if more && matches!(self, Step::Idle | Step::Blocked) { Step::Worked } else { self }
+    }
+}
+
 /// One parallel instance of a chain.
 pub(crate) trait Subtask: Send {
     fn step(&mut self) -> Result<Step>;
@@ -207,6 +214,13 @@ impl<T: Send> Subtask for SourceSubtask<T> {
         if self.life == Life::Done {
             return Ok(Step::Done);
         }
+        let more = self.next.snapshot_more()?;
+        self.go().map(|step| step.while_there_is(more))
+    }
+}
+
+impl<T: Send> SourceSubtask<T> {
+    fn go(&mut self) -> Result<Step> {
         if let Some(step) = go_on(&mut *self.next)? {
             // What it brought may wait in a buffer for more.
             self.dirty |= step == Step::Worked;
@@ -342,6 +356,13 @@ impl<T: Send> Subtask for GateSubtask<T> {
         if self.life == Life::Done {
             return Ok(Step::Done);
         }
+        let more = self.next.snapshot_more()?;
+        self.go().map(|step| step.while_there_is(more))
+    }
+}
+
+impl<T: Send> GateSubtask<T> {
+    fn go(&mut self) -> Result<Step> {
         if let Some(step) = go_on(&mut *self.next)? {
             // What it brought may wait in a buffer for more.
             self.dirty |= step == Step::Worked;

@@ -176,7 +176,7 @@ pub enum RestartStrategy {
 pub struct StateSettings {
     /// `state.backend.type`; memory by default, and for `rocksdb`, because state on disk is not built yet.
     pub backend: StateBackend,
-    /// `execution.checkpointing.incremental`: what was asked for; false by default.
+    /// `execution.checkpointing.incremental`: what was asked for; every checkpoint is incremental anyway.
     pub incremental: bool,
     /// `execution.checkpointing.storage`; files if there is a directory, otherwise memory.
     pub checkpoint_storage: CheckpointStorage,

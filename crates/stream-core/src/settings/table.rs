@@ -412,11 +412,11 @@ pub(super) const ROWS: &[Row] = &[
     Row::new(
         "execution.checkpointing.incremental",
         Rule::Flag(|d, v| d.incremental = v),
-        Fate::NoEffect("every checkpoint holds the whole state"),
-        "whether a checkpoint holds only what has changed",
+        Fate::NoEffect("checkpoints always are"),
+        "whether a checkpoint writes only what has changed",
     )
-    .default("false")
-    .silent(&["false"])
+    .default("true")
+    .silent(&["true", "false"])
     .also(&["state.backend.incremental"])
     .old(&["flink.state.backend.incremental"]),
     Row::new(

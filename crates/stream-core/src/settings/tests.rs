@@ -150,7 +150,7 @@ fn nothing_said_is_flinks_defaults() {
         restart: RestartStrategy::None,
         state: StateSettings {
             backend: StateBackend::Memory,
-            incremental: false,
+            incremental: true,
             checkpoint_storage: CheckpointStorage::Memory,
             checkpoints_dir: None,
             savepoints_dir: None,

@@ -15,6 +15,8 @@ mod map;
 mod nested;
 mod reducing;
 pub(crate) mod schema;
+pub(crate) mod table;
+mod tables;
 pub(crate) mod timers;
 mod value;
 pub(crate) mod values;
@@ -86,14 +88,24 @@ pub(crate) mod sealed {
 /// What is to be done with every state of a function.
 pub enum StateTask<'a> {
     #[doc(hidden)]
-    Open(StateBackend),
+    Open,
     #[doc(hidden)]
-    Snapshot(&'a mut Snapshot),
+    BeginSnapshot(&'a mut Snapshot),
+    #[doc(hidden)]
+    WriteSnapshot(SnapshotRest<'a>),
     #[doc(hidden)]
     Restore(&'a Snapshot),
     /// Tell of a value that could not be encoded or decoded.
     #[doc(hidden)]
     Check,
+}
+
+/// A snapshot under way, how much may be written of it now, and whether something is left then.
+#[doc(hidden)]
+pub struct SnapshotRest<'a> {
+    pub(crate) snapshot: &'a mut Snapshot,
+    pub(crate) budget: &'a mut table::Budget,
+    pub(crate) more: &'a mut bool,
 }
 
 /// The list of a function's states, made anew whenever the engine needs it.
@@ -168,11 +180,15 @@ impl StateTask<'_> {
         V: Serialize + DeserializeOwned,
     {
         match (self, nested) {
-            (StateTask::Open(backend), nested) => {
-                *nested = Some(nested::Nested::new(*backend));
+            (StateTask::Open, nested) => {
+                *nested = Some(nested::Nested::new(context));
                 Ok(())
             }
-            (StateTask::Snapshot(snapshot), Some(nested)) => nested.snapshot(name, context, snapshot),
+            (StateTask::BeginSnapshot(snapshot), Some(nested)) => nested.begin_snapshot(name, context, snapshot),
+            (StateTask::WriteSnapshot(rest), Some(nested)) => {
+                *rest.more |= nested.write_snapshot(name, rest.budget, rest.snapshot)?;
+                Ok(())
+            }
             (StateTask::Restore(snapshot), Some(nested)) => nested.restore(name, context, snapshot),
             (StateTask::Check, Some(nested)) => nested.check(),
             (_, None) => not_open(name),

@@ -11,15 +11,16 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::operator::{OperatorContext, Snapshot};
 use crate::state::bytes::ByteTable;
-use crate::state::groups::{GroupWriter, read_groups};
-use crate::state::values::Values;
+use crate::state::groups::{Change, GroupWriter, read_changes};
+use crate::state::table::Budget;
+use crate::state::tables::Tables;
 use crate::state::{CurrentKey, StateBackend};
 use crate::time::Timestamp;
 
 /// Values of type `V` per key and second key `S`, each with the time it expires.
 #[derive(Debug)]
 pub(crate) enum Nested<K, S, V> {
-    Memory(Values<K, BTreeMap<S, (V, Timestamp)>>),
+    Memory(Tables<K, BTreeMap<S, (V, Timestamp)>>),
     Bytes(ByteTable),
 }
 
@@ -29,9 +30,9 @@ where
     S: Ord + Clone + Serialize + DeserializeOwned,
     V: Serialize + DeserializeOwned,
 {
-    pub(crate) fn new(backend: StateBackend) -> Nested<K, S, V> {
-        match backend {
-            StateBackend::Memory => Nested::Memory(Values::new(backend)),
+    pub(crate) fn new(context: &OperatorContext) -> Nested<K, S, V> {
+        match context.state_backend() {
+            StateBackend::Memory => Nested::Memory(Tables::new(context, 0)),
             StateBackend::Bytes => Nested::Bytes(ByteTable::default()),
         }
     }
@@ -51,7 +52,7 @@ where
             result
         };
         match self {
-            Nested::Memory(values) => values.with(key, |map| {
+            Nested::Memory(tables) => tables.with(key.hash, key.key, |map| {
                 let mut entry = map.as_mut().and_then(|map| map.remove(second));
                 let result = change(&mut entry);
                 match entry {
@@ -70,7 +71,7 @@ where
     /// false.
     pub(crate) fn retain(&mut self, key: CurrentKey<'_, K>, mut f: impl FnMut(&S, &V) -> bool) {
         match self {
-            Nested::Memory(values) => values.with(key, |map| {
+            Nested::Memory(tables) => tables.with(key.hash, key.key, |map| {
                 if let Some(entries) = map {
                     entries.retain(|second, (value, expiry)| *expiry > key.now && f(second, value));
                     *map = map.take().filter(|map| !map.is_empty());
@@ -97,8 +98,8 @@ where
     pub(crate) fn take(&mut self, key: CurrentKey<'_, K>) -> BTreeMap<S, V> {
         let alive = |(second, (value, expiry)): (S, (V, Timestamp))| (expiry > key.now).then_some((second, value));
         match self {
-            Nested::Memory(values) => {
-                let map = values.with(key, Option::take).unwrap_or_default();
+            Nested::Memory(tables) => {
+                let map = tables.with(key.hash, key.key, Option::take).unwrap_or_default();
                 map.into_iter().filter_map(alive).collect()
             }
             Nested::Bytes(table) => {
@@ -115,45 +116,65 @@ where
     /// The greatest second key that the key has, expired ones included.
     pub(crate) fn last(&mut self, key: CurrentKey<'_, K>) -> Option<S> {
         match self {
-            Nested::Memory(values) => {
-                values.read(key, |map| map.and_then(|map| map.last_key_value()).map(|(second, _)| second.clone()))
+            Nested::Memory(tables) => {
+                let (second, _) = tables.get(key.hash, key.key)?.last_key_value()?;
+                Some(second.clone())
             }
             Nested::Bytes(table) => table.last(key.key),
         }
     }
 
-    pub(crate) fn snapshot(&mut self, name: &str, context: &OperatorContext, snapshot: &mut Snapshot) -> Result<()> {
-        let now = context.now().wall;
-        let mut writer = GroupWriter::new(context);
-        let mut written = Ok(());
-        let mut add = |key: &K, second: &S, value: &V, expiry: &Timestamp| {
-            if written.is_ok() && *expiry > now {
-                written = writer.add(key.key_hash(), &(key, second, value, expiry));
-            }
-        };
+    pub(crate) fn begin_snapshot(
+        &mut self,
+        name: &str,
+        context: &OperatorContext,
+        snapshot: &mut Snapshot,
+    ) -> Result<()> {
         match self {
-            Nested::Memory(values) => values.for_each(|key, map| {
-                map.iter().for_each(|(second, (value, expiry))| add(key, second, value, expiry));
-            }),
+            Nested::Memory(tables) => {
+                tables.begin_snapshot(snapshot.is_of_everything(), write_all, true, context);
+                Ok(())
+            }
             Nested::Bytes(table) => {
+                let (mut writer, mut written) = (GroupWriter::new(context), Ok(0));
                 table.scan(&(), |(key, second): (K, S), (value, expiry): (V, Timestamp)| {
-                    add(&key, &second, &value, &expiry);
+                    if written.is_ok() {
+                        written = writer.add(key.key_hash(), &(&key, &second, &value, &expiry));
+                    }
                     true
                 });
+                written?;
                 table.check()?;
+                writer.finish_as::<(K, S, V, Timestamp)>(name, snapshot);
+                Ok(())
             }
         }
-        written?;
-        writer.finish_as::<(K, S, V, Timestamp)>(name, snapshot);
-        Ok(())
+    }
+
+    pub(crate) fn write_snapshot(&mut self, name: &str, budget: &mut Budget, snapshot: &mut Snapshot) -> Result<bool> {
+        match self {
+            Nested::Memory(tables) => tables.write_snapshot::<(K, S, V, Timestamp)>(name, budget, snapshot),
+            Nested::Bytes(_) => Ok(false),
+        }
     }
 
     pub(crate) fn restore(&mut self, name: &str, context: &OperatorContext, snapshot: &Snapshot) -> Result<()> {
         let now = context.now().wall;
-        read_groups(snapshot, name, context, |(key, second, value, expiry): (K, S, V, Timestamp)| {
-            let current = CurrentKey { hash: key.key_hash(), key: &key, now };
-            self.with(current, &second, expiry, |entry| *entry = Some(value));
-        })
+        read_changes(snapshot, name, context, |change: Change<K, (K, S, V, Timestamp)>| match change {
+            Change::Entry((key, second, value, expiry)) => {
+                if expiry > now {
+                    let current = CurrentKey { hash: key.key_hash(), key: &key, now };
+                    self.with(current, &second, expiry, |entry| *entry = Some(value));
+                }
+            }
+            Change::Removed(key) => {
+                self.take(CurrentKey { hash: key.key_hash(), key: &key, now });
+            }
+        })?;
+        if let Nested::Memory(tables) = self {
+            tables.is_restored(name, snapshot);
+        }
+        Ok(())
     }
 
     pub(crate) fn check(&mut self) -> Result<()> {
@@ -162,4 +183,17 @@ where
             Nested::Bytes(table) => table.check(),
         }
     }
+}
+
+/// Writes every value of a key as an entry of its own.
+fn write_all<K, S, V>(key: &K, values: &BTreeMap<S, (V, Timestamp)>, writer: &mut GroupWriter) -> Result<usize>
+where
+    K: Key,
+    S: Serialize,
+    V: Serialize,
+{
+    let hash = key.key_hash();
+    values
+        .iter()
+        .try_fold(0, |bytes, (second, (value, expiry))| Ok(bytes + writer.add(hash, &(key, second, value, expiry))?))
 }

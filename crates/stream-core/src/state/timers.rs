@@ -1,12 +1,18 @@
 //! Timers: keys that want to be called at a time, each key at most once for each time.
+//!
+//! Their order is a map by time. Snapshots need them by key, to say what has changed: from the first snapshot or restore
+//! on they are kept that way, too, in the tables that all keyed state is made of.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::key::Key;
 use crate::operator::{OperatorContext, Snapshot};
 use crate::state::CurrentKey;
-use crate::state::groups::{GroupWriter, read_groups};
+use crate::state::groups::{Change, GroupWriter, expected_entries, read_changes};
+use crate::state::table::Budget;
+use crate::state::tables::Tables;
+use crate::state::values::Then;
 use crate::time::Timestamp;
 
 /// The timers of one subtask on one kind of time, in the order in which they fall due.
@@ -14,11 +20,50 @@ use crate::time::Timestamp;
 pub(crate) struct Timers<K> {
     /// By time and hash, so that the order is the same after a restore; different keys with one hash are rare.
     timers: BTreeMap<(Timestamp, u64), Vec<K>>,
+    by_key: Option<Tables<K, Times>>,
+}
+
+/// The times of one key. Most keys have one.
+#[derive(Debug)]
+enum Times {
+    One(Timestamp),
+    Several(BTreeSet<Timestamp>),
+}
+
+impl Times {
+    fn add(&mut self, at: Timestamp) {
+        match self {
+            Times::One(time) if *time == at => {}
+            Times::One(time) => *self = Times::Several([*time, at].into()),
+            Times::Several(times) => {
+                times.insert(at);
+            }
+        }
+    }
+
+    /// What becomes of the key if it has a time no more.
+    fn remove(&mut self, at: Timestamp) -> Then {
+        match self {
+            Times::One(time) => Then::keep_if(*time != at),
+            Times::Several(times) => {
+                times.remove(&at);
+                Then::keep_if(!times.is_empty())
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Timestamp> {
+        let (one, several) = match self {
+            Times::One(time) => (Some(*time), None),
+            Times::Several(times) => (None, Some(times)),
+        };
+        one.into_iter().chain(several.into_iter().flatten().copied())
+    }
 }
 
 impl<K> Timers<K> {
     pub(crate) const fn new() -> Timers<K> {
-        Timers { timers: BTreeMap::new() }
+        Timers { timers: BTreeMap::new(), by_key: None }
     }
 }
 
@@ -27,6 +72,9 @@ impl<K: Key> Timers<K> {
         let keys = self.timers.entry((at, key.hash)).or_default();
         if !keys.contains(key.key) {
             keys.push(key.key.clone());
+            if let Some(by_key) = &mut self.by_key {
+                by_key.update(key.hash, key.key, || Times::One(at), |times| times.add(at));
+            }
         }
     }
 
@@ -36,6 +84,7 @@ impl<K: Key> Timers<K> {
             if keys.is_empty() {
                 self.timers.remove(&(at, key.hash));
             }
+            self.forget(key.hash, key.key, at);
         }
     }
 
@@ -52,16 +101,42 @@ impl<K: Key> Timers<K> {
         if first.get().is_empty() {
             first.remove();
         }
-        key.map(|key| (at, hash, key))
+        let key = key?;
+        self.forget(hash, &key, at);
+        Some((at, hash, key))
     }
 
-    pub(crate) fn snapshot(&self, name: &str, context: &OperatorContext, snapshot: &mut Snapshot) -> Result<()> {
-        let mut writer = GroupWriter::new(context);
-        for ((at, hash), keys) in &self.timers {
-            keys.iter().try_for_each(|key| writer.add(*hash, &(at, key)))?;
+    fn forget(&mut self, hash: u64, key: &K, at: Timestamp) {
+        if let Some(by_key) = &mut self.by_key {
+            by_key.visit(hash, key, |times| ((), times.remove(at)));
         }
-        writer.finish_as::<(Timestamp, K)>(name, snapshot);
-        Ok(())
+    }
+
+    /// Takes all timers; none are left.
+    pub(crate) fn take(&mut self) -> Timers<K> {
+        if let Some(by_key) = &mut self.by_key {
+            by_key.clear();
+        }
+        Timers { timers: std::mem::take(&mut self.timers), by_key: None }
+    }
+
+    /// Begins a snapshot of what is there now.
+    pub(crate) fn begin_snapshot(&mut self, context: &OperatorContext, snapshot: &Snapshot) {
+        let by_key = self.by_key.get_or_insert_with(|| {
+            let mut by_key = Tables::new(context, self.timers.len());
+            for ((at, hash), keys) in &self.timers {
+                for key in keys {
+                    by_key.update(*hash, key, || Times::One(*at), |times| times.add(*at));
+                }
+            }
+            by_key
+        });
+        by_key.begin_snapshot(snapshot.is_of_everything(), write_times, true, context);
+    }
+
+    /// Writes more of the snapshot that was begun. Returns whether there is still more.
+    pub(crate) fn write_snapshot(&mut self, name: &str, budget: &mut Budget, snapshot: &mut Snapshot) -> Result<bool> {
+        self.by_key.as_mut().map_or(Ok(false), |by_key| by_key.write_snapshot::<(Timestamp, K)>(name, budget, snapshot))
     }
 
     pub(crate) fn restore(&mut self, name: &str, context: &OperatorContext, snapshot: &Snapshot) -> Result<()> {
@@ -69,8 +144,28 @@ impl<K: Key> Timers<K> {
         if crate::testing::simulation::is_planted(crate::testing::simulation::Bug::TimersForgotten) {
             return Ok(());
         }
-        read_groups(snapshot, name, context, |(at, key): (Timestamp, K)| {
-            self.register(CurrentKey { hash: key.key_hash(), key: &key, now: Timestamp::MIN }, at);
-        })
+        let mut by_key = Tables::new(context, expected_entries(snapshot, name, context));
+        read_changes(snapshot, name, context, |change: Change<K, (Timestamp, K)>| match change {
+            Change::Entry((at, key)) => {
+                by_key.update(key.key_hash(), &key, || Times::One(at), |times| times.add(at));
+            }
+            Change::Removed(key) => {
+                by_key.with(key.key_hash(), &key, |times| *times = None);
+            }
+        })?;
+        by_key.is_restored(name, snapshot);
+        let timers = &mut self.timers;
+        by_key.for_each(|key, times| {
+            let hash = key.key_hash();
+            times.iter().for_each(|at| timers.entry((at, hash)).or_default().push(key.clone()));
+        });
+        self.by_key = Some(by_key);
+        Ok(())
     }
+}
+
+/// Writes every time of a key as an entry of its own.
+fn write_times<K: Key>(key: &K, times: &Times, writer: &mut GroupWriter) -> Result<usize> {
+    let hash = key.key_hash();
+    times.iter().try_fold(0, |bytes, at| Ok(bytes + writer.add(hash, &(at, key))?))
 }

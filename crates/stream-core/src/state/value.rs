@@ -36,18 +36,23 @@ enum Kept<K, V> {
 
 /// When a table of values that expire is searched for them: whenever it has doubled.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sweep(usize);
+struct Sweep {
+    limit: usize,
+    growths: u64,
+}
 
 impl Sweep {
-    pub(super) const START: Sweep = Sweep(1024);
+    const START: Sweep = Sweep { limit: 1024, growths: 0 };
 
-    pub(super) fn is_due(&mut self, len: usize) -> bool {
-        len >= self.0
+    fn is_due<K, V>(&mut self, values: &Values<K, V>) -> bool {
+        let growths = values.growths();
+        // Counting takes longer than looking whether there can be more.
+        std::mem::replace(&mut self.growths, growths) != growths && values.len() >= self.limit
     }
 
     /// What is left after a sweep may double before the next.
-    pub(super) fn done(&mut self, len: usize) {
-        self.0 = (2 * len).max(Sweep::START.0);
+    fn done(&mut self, len: usize) {
+        self.limit = (2 * len).max(Sweep::START.limit);
     }
 }
 
@@ -74,7 +79,7 @@ where
         match &mut self.values {
             Kept::Plain(values) => values.with(key, f),
             Kept::Expiring(values, sweep) => {
-                if sweep.is_due(values.len()) {
+                if sweep.is_due(values) {
                     values.retain(|(_, expiry)| *expiry > key.now);
                     sweep.done(values.len());
                 }
@@ -134,22 +139,35 @@ where
 
     fn handle(&mut self, task: &mut StateTask<'_>, context: &OperatorContext) -> Result<()> {
         match (task, &mut self.values) {
-            (StateTask::Open(backend), values) => {
+            (StateTask::Open, values) => {
                 *values = match self.ttl.0 {
-                    None => Kept::Plain(Values::new(*backend)),
-                    Some(_) => Kept::Expiring(Values::new(*backend), Sweep::START),
+                    None => Kept::Plain(Values::new(context)),
+                    Some(_) => Kept::Expiring(Values::new(context), Sweep::START),
                 };
                 Ok(())
             }
-            (StateTask::Snapshot(snapshot), Kept::Plain(values)) => values.snapshot(&self.name, context, snapshot),
-            (StateTask::Snapshot(snapshot), Kept::Expiring(values, sweep)) => {
+            (StateTask::BeginSnapshot(snapshot), Kept::Plain(values)) => {
+                values.begin_snapshot(&self.name, context, snapshot)
+            }
+            (StateTask::BeginSnapshot(snapshot), Kept::Expiring(values, _)) => {
+                values.begin_snapshot(&self.name, context, snapshot)
+            }
+            (StateTask::WriteSnapshot(rest), Kept::Plain(values)) => {
+                *rest.more |= values.write_snapshot(&self.name, rest.budget, rest.snapshot)?;
+                Ok(())
+            }
+            (StateTask::WriteSnapshot(rest), Kept::Expiring(values, _)) => {
+                *rest.more |= values.write_snapshot(&self.name, rest.budget, rest.snapshot)?;
+                Ok(())
+            }
+            (StateTask::Restore(snapshot), Kept::Plain(values)) => values.restore(&self.name, context, snapshot),
+            (StateTask::Restore(snapshot), Kept::Expiring(values, sweep)) => {
+                values.restore(&self.name, context, snapshot)?;
                 let now = context.now().wall;
                 values.retain(|(_, expiry)| *expiry > now);
                 sweep.done(values.len());
-                values.snapshot(&self.name, context, snapshot)
+                Ok(())
             }
-            (StateTask::Restore(snapshot), Kept::Plain(values)) => values.restore(&self.name, context, snapshot),
-            (StateTask::Restore(snapshot), Kept::Expiring(values, _)) => values.restore(&self.name, context, snapshot),
             (StateTask::Check, Kept::Plain(values)) => values.check(),
             (StateTask::Check, Kept::Expiring(values, _)) => values.check(),
             (_, Kept::Closed) => not_open(&self.name),

@@ -1,7 +1,5 @@
 //! One value per key, as objects or as bytes: what all states are made of.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, IntoIter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -9,19 +7,19 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::operator::{OperatorContext, Snapshot};
 use crate::state::bytes::{ByteEntries, ByteTable};
-use crate::state::groups::{GroupWriter, read_groups};
+use crate::state::groups::{Change, GroupWriter, expected_entries, read_changes};
+use crate::state::table::Budget;
+use crate::state::tables::{TableEntries, Tables};
 use crate::state::{CurrentKey, StateBackend};
-
-/// What a table is entered with. The lowest bits of the hash chose the key group, so within one subtask they say little.
-#[inline]
-pub(crate) fn table_hash(hash: u64) -> u64 {
-    hash.rotate_left(32)
-}
 
 /// A value per key.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the common one, and a pointer to it would cost every record"
+)]
 pub(crate) enum Values<K, V> {
-    Memory(HashTable<(K, V)>),
+    Memory(Tables<K, V>),
     /// Boxed, so that it adds nothing to the size of the other one.
     Bytes(Box<ByteTable>),
 }
@@ -39,47 +37,79 @@ impl Then {
     }
 }
 
+impl<K, V> Values<K, V> {
+    /// What an operator has before it is opened.
+    pub(crate) fn closed() -> Values<K, V> {
+        Values::Bytes(Box::default())
+    }
+
+    pub(crate) fn new(context: &OperatorContext) -> Values<K, V> {
+        Values::with_capacity(context, 0)
+    }
+
+    /// With room for so many keys, where room is made in advance.
+    pub(crate) fn with_capacity(context: &OperatorContext, capacity: usize) -> Values<K, V> {
+        match context.state_backend() {
+            StateBackend::Memory => Values::Memory(Tables::new(context, capacity)),
+            StateBackend::Bytes => Values::Bytes(Box::default()),
+        }
+    }
+
+    /// Whether a snapshot was begun that [`write_snapshot`](Values::write_snapshot) has more to do for.
+    pub(crate) fn is_writing(&self) -> bool {
+        match self {
+            Values::Memory(tables) => tables.is_writing(),
+            Values::Bytes(_) => false,
+        }
+    }
+
+    /// How many keys have a value.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Values::Memory(tables) => tables.len(),
+            Values::Bytes(table) => table.len(),
+        }
+    }
+
+    /// Another number whenever there are more keys than there ever were, and sometimes if not.
+    pub(crate) fn growths(&self) -> u64 {
+        match self {
+            Values::Memory(tables) => tables.growths(),
+            Values::Bytes(table) => table.len() as u64,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All keys and their values, in no order.
+    pub(crate) fn into_entries(self) -> Entries<K, V> {
+        match self {
+            Values::Memory(tables) => Entries::Memory(tables.into_entries()),
+            Values::Bytes(table) => Entries::Bytes(table.into_entries()),
+        }
+    }
+
+    /// Tells of a value that could not be encoded or decoded.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self {
+            Values::Memory(_) => Ok(()),
+            Values::Bytes(table) => table.check(),
+        }
+    }
+}
+
 impl<K, V> Values<K, V>
 where
     K: Key,
     V: Serialize + DeserializeOwned,
 {
-    pub(crate) fn new(backend: StateBackend) -> Values<K, V> {
-        Values::with_capacity(backend, 0)
-    }
-
-    /// With room for so many keys, where room is made in advance.
-    pub(crate) fn with_capacity(backend: StateBackend, capacity: usize) -> Values<K, V> {
-        match backend {
-            StateBackend::Memory => Values::Memory(HashTable::with_capacity(capacity)),
-            StateBackend::Bytes => Values::Bytes(Box::default()),
-        }
-    }
-
     /// Lets `f` see, change, set or remove the value of a key.
     #[inline]
     pub(crate) fn with<R>(&mut self, key: CurrentKey<'_, K>, f: impl FnOnce(&mut Option<V>) -> R) -> R {
         match self {
-            Values::Memory(table) => match table.find_entry(table_hash(key.hash), |(k, _)| k == key.key) {
-                Ok(found) => {
-                    let ((k, v), hole) = found.remove();
-                    let mut value = Some(v);
-                    let result = f(&mut value);
-                    if let Some(value) = value {
-                        hole.insert((k, value));
-                    }
-                    result
-                }
-                Err(absent) => {
-                    let mut value = None;
-                    let result = f(&mut value);
-                    if let Some(value) = value {
-                        let entry = (key.key.clone(), value);
-                        absent.into_table().insert_unique(table_hash(key.hash), entry, rehash);
-                    }
-                    result
-                }
-            },
+            Values::Memory(tables) => tables.with(key.hash, key.key, f),
             Values::Bytes(table) => table.with(key.key, f),
         }
     }
@@ -93,13 +123,7 @@ where
         f: impl FnOnce(&mut V) -> R,
     ) -> R {
         match self {
-            Values::Memory(table) => {
-                let mut entry = match table.entry(table_hash(key.hash), |(k, _)| k == key.key, rehash) {
-                    Entry::Occupied(found) => found,
-                    Entry::Vacant(hole) => hole.insert((key.key.clone(), init())),
-                };
-                f(&mut entry.get_mut().1)
-            }
+            Values::Memory(tables) => tables.update(key.hash, key.key, init, f),
             Values::Bytes(table) => table.with(key.key, |value| f(value.get_or_insert_with(init))),
         }
     }
@@ -114,18 +138,7 @@ where
         f: impl FnOnce(&K, &mut V) -> (R, Then),
     ) -> R {
         match self {
-            Values::Memory(table) => {
-                let mut entry = match table.entry(table_hash(hash), |(k, _)| *k == key, rehash) {
-                    Entry::Occupied(found) => found,
-                    Entry::Vacant(hole) => hole.insert((key, init())),
-                };
-                let (key, value) = entry.get_mut();
-                let (result, then) = f(key, value);
-                if then == Then::Remove {
-                    entry.remove();
-                }
-                result
-            }
+            Values::Memory(tables) => tables.upsert(hash, key, init, f),
             Values::Bytes(table) => upsert_bytes(table, &key, init, f),
         }
     }
@@ -133,14 +146,7 @@ where
     /// Lets `f` change the value of a key, if there is one.
     pub(crate) fn visit<R>(&mut self, hash: u64, key: &K, f: impl FnOnce(&mut V) -> (R, Then)) -> Option<R> {
         match self {
-            Values::Memory(table) => {
-                let mut found = table.find_entry(table_hash(hash), |(k, _)| k == key).ok()?;
-                let (result, then) = f(&mut found.get_mut().1);
-                if then == Then::Remove {
-                    found.remove();
-                }
-                Some(result)
-            }
+            Values::Memory(tables) => tables.visit(hash, key, f),
             Values::Bytes(table) => table.with(key, |value| {
                 let (result, then) = f(value.as_mut()?);
                 if then == Then::Remove {
@@ -155,27 +161,15 @@ where
     #[inline]
     pub(crate) fn read<R>(&mut self, key: CurrentKey<'_, K>, f: impl FnOnce(Option<&V>) -> R) -> R {
         match self {
-            Values::Memory(table) => f(table.find(table_hash(key.hash), |(k, _)| k == key.key).map(|(_, value)| value)),
+            Values::Memory(tables) => f(tables.get(key.hash, key.key)),
             Values::Bytes(table) => table.with(key.key, |value: &mut Option<V>| f(value.as_ref())),
         }
-    }
-
-    /// How many keys have a value.
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Values::Memory(table) => table.len(),
-            Values::Bytes(table) => table.len(),
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Removes everything; room is kept.
     pub(crate) fn clear(&mut self) {
         match self {
-            Values::Memory(table) => table.clear(),
+            Values::Memory(tables) => tables.clear(),
             Values::Bytes(table) => table.clear(),
         }
     }
@@ -183,7 +177,7 @@ where
     /// Removes the values for which `keep` returns false.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
         match self {
-            Values::Memory(table) => table.retain(|(_, value)| keep(value)),
+            Values::Memory(tables) => tables.retain(keep),
             Values::Bytes(table) => table.scan(&(), |_: K, value: V| keep(&value)),
         }
     }
@@ -191,23 +185,15 @@ where
     /// Lets `f` see every key and change its value; removes those for which it says so.
     pub(crate) fn visit_all(&mut self, mut f: impl FnMut(&K, &mut V) -> Then) {
         match self {
-            Values::Memory(table) => table.retain(|(key, value)| f(key, value) == Then::Keep),
+            Values::Memory(tables) => tables.visit_all(f),
             Values::Bytes(table) => table.retain(|key, value| f(&key, value) == Then::Keep),
-        }
-    }
-
-    /// All keys and their values, in no order.
-    pub(crate) fn into_entries(self) -> Entries<K, V> {
-        match self {
-            Values::Memory(table) => Entries::Memory(table.into_iter()),
-            Values::Bytes(table) => Entries::Bytes(table.into_entries()),
         }
     }
 
     /// Hands every key and value to `f`, in no order.
     pub(crate) fn for_each(&mut self, mut f: impl FnMut(&K, &V)) {
         match self {
-            Values::Memory(table) => table.iter().for_each(|(key, value)| f(key, value)),
+            Values::Memory(tables) => tables.for_each(f),
             Values::Bytes(table) => table.scan(&(), |key, value| {
                 f(&key, &value);
                 true
@@ -215,40 +201,78 @@ where
         }
     }
 
-    pub(crate) fn snapshot(&mut self, name: &str, context: &OperatorContext, snapshot: &mut Snapshot) -> Result<()> {
-        let (mut writer, mut written) = (GroupWriter::new(context), Ok(()));
-        self.for_each(|key, value| {
-            if written.is_ok() {
-                written = writer.add(key.key_hash(), &(key, value));
+    /// Begins a snapshot under `name`, of what is there now.
+    pub(crate) fn begin_snapshot(
+        &mut self,
+        name: &str,
+        context: &OperatorContext,
+        snapshot: &mut Snapshot,
+    ) -> Result<()> {
+        match self {
+            Values::Memory(tables) => {
+                tables.begin_snapshot(snapshot.is_of_everything(), write_pair, false, context);
+                Ok(())
             }
-        });
-        written?;
-        self.check()?;
-        writer.finish_as::<(K, V)>(name, snapshot);
-        Ok(())
+            Values::Bytes(table) => {
+                let (mut writer, mut written) = (GroupWriter::new(context), Ok(0));
+                table.scan(&(), |key: K, value: V| {
+                    if written.is_ok() {
+                        written = writer.add(key.key_hash(), &(&key, &value));
+                    }
+                    true
+                });
+                written?;
+                table.check()?;
+                writer.finish_as::<(K, V)>(name, snapshot);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes more of the snapshot that was begun. Returns whether there is still more.
+    pub(crate) fn write_snapshot(&mut self, name: &str, budget: &mut Budget, snapshot: &mut Snapshot) -> Result<bool> {
+        match self {
+            Values::Memory(tables) => tables.write_snapshot::<(K, V)>(name, budget, snapshot),
+            Values::Bytes(_) => Ok(false),
+        }
+    }
+
+    /// Forgets the snapshot that was begun.
+    pub(crate) fn give_snapshot_up(&mut self) {
+        if let Values::Memory(tables) = self {
+            tables.give_up();
+        }
     }
 
     pub(crate) fn restore(&mut self, name: &str, context: &OperatorContext, snapshot: &Snapshot) -> Result<()> {
-        read_groups(snapshot, name, context, |(key, value): (K, V)| match self {
-            Values::Memory(table) => {
-                table.insert_unique(table_hash(key.key_hash()), (key, value), rehash);
-            }
-            Values::Bytes(table) => table.with(&key, |entry| *entry = Some(value)),
-        })
-    }
-
-    pub(crate) fn check(&mut self) -> Result<()> {
-        match self {
-            Values::Memory(_) => Ok(()),
-            Values::Bytes(table) => table.check(),
+        if self.is_empty() {
+            *self = Values::with_capacity(context, expected_entries(snapshot, name, context));
         }
+        read_changes(snapshot, name, context, |change: Change<K, (K, V)>| {
+            let (key, value) = match change {
+                Change::Entry((key, value)) => (key, Some(value)),
+                Change::Removed(key) => (key, None),
+            };
+            match self {
+                Values::Memory(tables) => tables.with(key.key_hash(), &key, |entry| *entry = value),
+                Values::Bytes(table) => table.with(&key, |entry: &mut Option<V>| *entry = value),
+            }
+        })?;
+        if let Values::Memory(tables) = self {
+            tables.is_restored(name, snapshot);
+        }
+        self.check()
     }
+}
+
+fn write_pair<K: Key, V: Serialize>(key: &K, value: &V, writer: &mut GroupWriter) -> Result<usize> {
+    writer.add(key.key_hash(), &(key, value))
 }
 
 /// The keys and values of a table that was taken apart.
 #[derive(Debug)]
 pub(crate) enum Entries<K, V> {
-    Memory(IntoIter<(K, V)>),
+    Memory(TableEntries<K, V>),
     Bytes(ByteEntries),
 }
 
@@ -297,9 +321,4 @@ fn upsert_bytes<K: Key, V: Serialize + DeserializeOwned, R>(
         }
         result
     })
-}
-
-#[inline]
-fn rehash<K: Key, V>(entry: &(K, V)) -> u64 {
-    table_hash(entry.0.key_hash())
 }

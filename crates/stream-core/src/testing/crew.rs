@@ -33,14 +33,26 @@ pub(crate) enum Step {
     End,
 }
 
-type Subtask<O> = Box<dyn Operator<Keyed<u8, u32>, O>>;
-type Make<O> = Box<dyn Fn(&OperatorContext) -> Subtask<O>>;
+type Instance<O> = Box<dyn Operator<Keyed<u8, u32>, O>>;
+type Make<O> = Box<dyn Fn(&OperatorContext) -> Instance<O>>;
+
+struct Subtask<O> {
+    operator: Instance<O>,
+    /// The snapshot that it is writing, little by little while other things happen.
+    writing: Option<Snapshot>,
+}
+
+/// Every so many steps a snapshot begins.
+const STEPS_PER_SNAPSHOT: usize = 3;
 
 pub(crate) struct Crew<O> {
     make: Make<O>,
     subtasks: Vec<Subtask<O>>,
     backend: StateBackend,
     pub(crate) clock: VirtualClock,
+    steps: usize,
+    /// What all snapshots so far have come to.
+    snapshot: Snapshot,
 }
 
 struct Collector<O> {
@@ -84,35 +96,41 @@ impl<O: Send + 'static> Crew<O> {
         P: Operator<Keyed<u8, u32>, O> + 'static,
     {
         let make: Make<O> = Box::new(move |context| Box::new(make(context)));
-        let mut crew = Crew { make, subtasks: Vec::new(), backend, clock: VirtualClock::new() };
-        crew.start(parallelism, None);
+        let (clock, snapshot) = (VirtualClock::new(), Snapshot::default());
+        let mut crew = Crew { make, subtasks: Vec::new(), backend, clock, steps: 0, snapshot };
+        crew.start(parallelism);
         crew
     }
 
-    fn start(&mut self, parallelism: usize, snapshot: Option<&Snapshot>) {
+    fn start(&mut self, parallelism: usize) {
         self.subtasks.clear();
         for subtask in 0..parallelism {
             let context = OperatorContext::new("crew", "crew", subtask, parallelism);
             let context = context.with_state_backend(self.backend).with_clock(Arc::new(self.clock.clone()));
             let mut operator = (self.make)(&context);
             operator.open(&context).expect("it opens");
-            if let Some(snapshot) = snapshot {
-                operator.restore(snapshot).expect("it takes its state back");
+            if !self.snapshot.is_empty() {
+                operator.restore(&self.snapshot).expect("it takes its state back");
             }
-            self.subtasks.push(operator);
+            self.subtasks.push(Subtask { operator, writing: None });
         }
     }
 
     /// What comes out, with its milliseconds.
     pub(crate) fn step(&mut self, step: &Step) -> Vec<(O, Option<i64>)> {
         let mut out = Collector { records: Vec::new(), batches: 0 };
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS_PER_SNAPSHOT) {
+            self.complete_snapshot();
+            self.begin_snapshot();
+        }
         match step {
             Step::Restore(parallelism) => self.restore(*parallelism),
             Step::Records(records) => self.records(records, &mut out),
             Step::Watermark(watermark) => {
                 for subtask in &mut self.subtasks {
                     let watermark = Timestamp::from_millis(*watermark);
-                    let passed = tell(&mut **subtask, &mut out, |subtask, out| subtask.watermark(watermark, out));
+                    let passed = tell(subtask, &mut out, |subtask, out| subtask.watermark(watermark, out));
                     assert_eq!(passed, Some(watermark));
                 }
             }
@@ -122,7 +140,7 @@ impl<O: Send + 'static> Crew<O> {
             }
             Step::End => {
                 for subtask in &mut self.subtasks {
-                    tell(&mut **subtask, &mut out, |subtask, out| subtask.end(out));
+                    tell(subtask, &mut out, |subtask, out| subtask.end(out));
                 }
             }
         }
@@ -133,8 +151,8 @@ impl<O: Send + 'static> Crew<O> {
         let context = OperatorContext::new("", "", 0, 1).with_clock(Arc::new(self.clock.clone()));
         let now = context.now();
         for subtask in &mut self.subtasks {
-            while subtask.due().is_some_and(|due| due <= now.monotonic) {
-                tell(&mut **subtask, out, |subtask, out| subtask.tick(now, out));
+            while subtask.operator.due().is_some_and(|due| due <= now.monotonic) {
+                tell(subtask, out, |subtask, out| subtask.tick(now, out));
             }
         }
     }
@@ -147,37 +165,61 @@ impl<O: Send + 'static> Crew<O> {
             batches[owner].push_at(Keyed::new(*key, *id), Timestamp::from_millis(*millis));
         }
         for (subtask, mut batch) in self.subtasks.iter_mut().zip(batches) {
-            tell(&mut **subtask, out, |subtask, out| subtask.process(&mut batch, out));
+            tell(subtask, out, |subtask, out| subtask.process(&mut batch, out));
         }
     }
 
-    /// What one backend has written the other one reads, so they take turns.
-    fn restore(&mut self, parallelism: usize) {
+    fn begin_snapshot(&mut self) {
+        for subtask in &mut self.subtasks {
+            let mut snapshot = Snapshot::default();
+            subtask.operator.snapshot(&mut snapshot).expect("it writes its state");
+            subtask.writing = Some(snapshot);
+        }
+    }
+
+    fn complete_snapshot(&mut self) {
         let mut whole = Snapshot::default();
         for subtask in &mut self.subtasks {
-            let mut part = Snapshot::default();
-            subtask.snapshot(&mut part).expect("it writes its state");
+            while subtask.write_more() {}
+            let Some(part) = subtask.writing.take() else { return };
             let twice = part.groups().keys().find(|group| whole.groups().contains_key(*group));
             assert_eq!(twice, None, "two subtasks have it");
             whole.merge(&part);
         }
+        self.snapshot.follow(whole);
+    }
+
+    /// What one backend has written the other one reads, so they take turns.
+    fn restore(&mut self, parallelism: usize) {
+        self.complete_snapshot();
+        self.begin_snapshot();
+        self.complete_snapshot();
         self.backend = BACKENDS[usize::from(self.backend == StateBackend::Memory)];
-        self.start(parallelism, Some(&whole));
+        self.start(parallelism);
+    }
+}
+
+impl<O> Subtask<O> {
+    fn write_more(&mut self) -> bool {
+        let Some(snapshot) = &mut self.writing else { return false };
+        self.operator.snapshot_more(snapshot).expect("it writes its state")
     }
 }
 
 /// Calls an operator as its link does: then resumes it until nothing is pending, one batch each time.
 fn tell<O: Send, R>(
-    subtask: &mut dyn Operator<Keyed<u8, u32>, O>,
+    subtask: &mut Subtask<O>,
     out: &mut Collector<O>,
     call: impl FnOnce(&mut dyn Operator<Keyed<u8, u32>, O>, &mut Collector<O>) -> Result<R>,
 ) -> R {
     let before = out.batches;
-    let result = call(subtask, out).expect("no failure");
+    subtask.write_more();
+    let result = call(&mut *subtask.operator, out).expect("no failure");
     assert!(out.batches <= before + 1, "more than one batch in one call");
-    while subtask.pending() {
+    while subtask.operator.pending() {
         let before = out.batches;
-        subtask.resume(out).expect("no failure");
+        subtask.write_more();
+        subtask.operator.resume(out).expect("no failure");
         assert!(out.batches <= before + 1, "more than one batch in one call");
     }
     result

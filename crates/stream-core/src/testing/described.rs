@@ -114,6 +114,10 @@ impl<I: Send, O: Send> Operator<I, String> for Described<I, O> {
         self.operator.snapshot(snapshot)
     }
 
+    fn snapshot_more(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        self.operator.snapshot_more(snapshot)
+    }
+
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.operator.restore(snapshot)
     }

@@ -36,6 +36,8 @@ struct Collector<O>(Arc<Mutex<Seen<O>>>);
 pub(crate) struct Rig<I, O, P> {
     link: OperatorLink<I, P, O>,
     collector: Collector<O>,
+    /// What all snapshots so far have come to.
+    snapshot: Snapshot,
     input: PhantomData<fn(I)>,
 }
 
@@ -64,7 +66,7 @@ where
         };
         let collector = Collector(Arc::new(Mutex::new(seen)));
         let link = collector.link(make, context, None)?;
-        Ok(Rig { link, collector, input: PhantomData })
+        Ok(Rig { link, collector, snapshot: Snapshot::default(), input: PhantomData })
     }
 
     pub(crate) fn batch(&mut self, mut batch: Batch<I>) -> Result<(), String> {
@@ -93,9 +95,15 @@ where
     /// Takes a snapshot and goes on with a fresh operator that is given it.
     pub(crate) fn restore(&mut self, make: &impl Fn() -> P, context: &OperatorContext) -> Result<(), String> {
         let mut snapshot = Snapshot::default();
-        let taken = self.link.operator().snapshot(&mut snapshot);
+        let operator = self.link.operator();
+        let mut taken = operator.snapshot(&mut snapshot).map(|()| true);
+        while let Ok(true) = taken {
+            taken = operator.snapshot_more(&mut snapshot);
+        }
         taken.map_err(|error| format!("the operator could not write its snapshot: {error}"))?;
-        self.link = self.collector.link(make, context, Some(&snapshot))?;
+        // It may say only what has changed since the one before.
+        self.snapshot.follow(snapshot);
+        self.link = self.collector.link(make, context, Some(&self.snapshot))?;
         Ok(())
     }
 

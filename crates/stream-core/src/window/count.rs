@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
-use crate::state::StateBackend;
+use crate::state::table::Budget;
 use crate::state::values::{Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
@@ -37,6 +37,9 @@ impl Counts {
         a
     }
 }
+
+/// What snapshots call the state.
+const COUNTS: &str = "counts";
 
 /// The operator of count windows.
 pub(crate) struct CountWindows<K, T, A: Aggregator<T>, E, O> {
@@ -80,7 +83,7 @@ where
             aggregator,
             emit,
             context: None,
-            keys: Values::new(StateBackend::Memory),
+            keys: Values::closed(),
             outbox: Outbox::new(),
             seen: 0,
             records: PhantomData,
@@ -129,7 +132,7 @@ where
     O: Send,
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
-        self.keys = Values::new(context.state_backend());
+        self.keys = Values::new(context);
         self.context = Some(context.clone());
         Ok(())
     }
@@ -154,12 +157,16 @@ where
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
         let context = self.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
-        self.keys.snapshot("counts", context, snapshot)
+        self.keys.begin_snapshot(COUNTS, context, snapshot)
+    }
+
+    fn snapshot_more(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        self.keys.write_snapshot(COUNTS, &mut Budget::slice(), snapshot)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         let context = self.context.as_ref().ok_or_else(|| Error::internal("a restore before open"))?;
-        self.keys.restore("counts", context, snapshot)
+        self.keys.restore(COUNTS, context, snapshot)
     }
 
     fn failed_at(&self) -> Option<usize> {

@@ -20,7 +20,7 @@ use crate::clock::Now;
 use crate::error::{Error, Result};
 use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
-use crate::state::StateBackend;
+use crate::state::table::Budget;
 use crate::state::values::{Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
@@ -30,6 +30,9 @@ use crate::window::late::{Emit, LateRecords};
 use crate::window::outbox::{Outbox, no_timestamps, read_watermark, write_watermark};
 use crate::window::time_window::{TimeWindow, WindowResult};
 use crate::window::trigger::{Fire, Trigger, TriggerContext, TriggerState};
+
+/// What snapshots call the state.
+const WINDOWS: &str = "windows";
 
 /// The operator of the general path.
 pub(crate) struct GeneralWindows<K, T, A: Aggregator<T>, E, O> {
@@ -116,7 +119,7 @@ where
             emit,
             late,
             context: None,
-            keys: Values::new(StateBackend::Memory),
+            keys: Values::closed(),
             event_alarms: Alarms(BTreeMap::new()),
             wall_alarms: Alarms(BTreeMap::new()),
             watermark: i64::MIN,
@@ -471,7 +474,7 @@ where
 {
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.now = context.now();
-        self.keys = Values::new(context.state_backend());
+        self.keys = Values::new(context);
         self.context = Some(context.clone());
         Ok(())
     }
@@ -525,8 +528,12 @@ where
 
     fn snapshot(&mut self, snapshot: &mut Snapshot) -> Result<()> {
         let context = self.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
-        self.keys.snapshot("windows", context, snapshot)?;
+        self.keys.begin_snapshot(WINDOWS, context, snapshot)?;
         write_watermark(self.watermark, context, snapshot)
+    }
+
+    fn snapshot_more(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        self.keys.write_snapshot(WINDOWS, &mut Budget::slice(), snapshot)
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -535,7 +542,7 @@ where
         let (watermark, wall) = (self.watermark, self.now.wall.as_millis());
         let GeneralWindows { rules, aggregator, emit, outbox, keys, event_alarms, wall_alarms, .. } = self;
         let one = One { rules, aggregator, emit, outbox, watermark, wall, types: PhantomData };
-        keys.restore("windows", &context, snapshot)?;
+        keys.restore(WINDOWS, &context, snapshot)?;
         keys.visit_all(|key, keys| {
             // Those of the subtask that wrote the snapshot.
             (keys.event_alarm, keys.wall_alarm) = (None, None);

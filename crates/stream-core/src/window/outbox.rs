@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::batch::{BATCH_SIZE, Batch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{OperatorContext, Output, Snapshot};
-use crate::state::groups::{GroupWriter, owns_group, read_groups};
+use crate::state::groups::{GroupWriter, owned_groups, read_groups};
 use crate::time::Timestamp;
 
 /// Results that wait for their batch.
@@ -65,9 +65,8 @@ impl<O> Outbox<O> {
 /// Notes the watermark in a snapshot: with it, what is late stays late after a restore.
 pub(crate) fn write_watermark(watermark: i64, context: &OperatorContext, snapshot: &mut Snapshot) -> Result<()> {
     let mut writer = GroupWriter::new(context);
-    for group in (0..context.max_parallelism()).filter(|group| owns_group(context, *group)) {
-        // The group's number is a hash of that group.
-        writer.add(group as u64, &watermark)?;
+    for group in owned_groups(context) {
+        writer.add_to(group, &watermark)?;
     }
     writer.finish("watermark", snapshot);
     Ok(())

@@ -29,6 +29,7 @@ use crate::key::{Key, Keyed};
 use crate::operator::{Operator, OperatorContext, Output, Snapshot};
 use crate::state::StateBackend;
 use crate::state::groups::corrupt;
+use crate::state::table::Budget;
 use crate::state::values::{Entries, Then, Values};
 use crate::time::Timestamp;
 use crate::window::aggregate::Aggregator;
@@ -80,12 +81,21 @@ struct Core<K, T, A: Aggregator<T>, E, O> {
     firing: Firing<K, A::State>,
     window: TimeWindow,
     outbox: Outbox<O>,
+    /// Whether a snapshot still needs what the tables hold: nothing is taken apart before it has it.
+    is_writing: bool,
     records: PhantomData<fn(T)>,
 }
 
 struct OpenSlice<K, S> {
     index: i64,
     table: Values<K, S>,
+}
+
+impl<K, S> OpenSlice<K, S> {
+    /// What snapshots call it.
+    fn name(&self) -> String {
+        format!("{OPEN}{}", self.index)
+    }
 }
 
 /// The states of the window that is firing.
@@ -101,7 +111,7 @@ impl<K: DeserializeOwned, S: DeserializeOwned> Firing<K, S> {
         match self {
             Firing::Nothing => {}
             // Each kind of table has a loop of its own, which costs less than a choice per state.
-            Firing::Table(Entries::Memory(entries)) => entries.take(limit).for_each(|(key, state)| f(key, state)),
+            Firing::Table(Entries::Memory(entries)) => entries.hand_out(limit, f),
             Firing::Table(entries) => entries.take(limit).for_each(|(key, state)| f(key, state)),
             Firing::List(list) => list.take(limit).for_each(|(key, state)| f(key, state)),
         }
@@ -130,7 +140,7 @@ impl<K: Key, T, A: Aggregator<T>, E, O> SlicedWindows<K, T, A, E, O> {
             backend: StateBackend::Memory,
             open: Vec::new(),
             current: (0, 0, 0),
-            closed: Values::new(StateBackend::Memory),
+            closed: Values::closed(),
             newest_closed: i64::MIN,
             watermark: i64::MIN,
             fired: i64::MIN,
@@ -138,6 +148,7 @@ impl<K: Key, T, A: Aggregator<T>, E, O> SlicedWindows<K, T, A, E, O> {
             firing: Firing::Nothing,
             window: TimeWindow::ALL,
             outbox: Outbox::new(),
+            is_writing: false,
             records: PhantomData,
         };
         SlicedWindows { windows, seen: 0 }
@@ -208,7 +219,9 @@ where
         let at = self.open.binary_search_by_key(&index, |slice| slice.index).unwrap_or_else(|at| {
             // As large as its neighbour was: growing is what a fresh table costs most.
             let capacity = at.checked_sub(1).and_then(|before| self.open.get(before)).map_or(0, |s| s.table.len());
-            self.open.insert(at, OpenSlice { index, table: Values::with_capacity(self.backend, capacity) });
+            let table =
+                self.context.as_ref().map_or_else(Values::closed, |context| Values::with_capacity(context, capacity));
+            self.open.insert(at, OpenSlice { index, table });
             at
         });
         self.current = (start, end, at);
@@ -280,7 +293,7 @@ where
     /// Hands on one batch of what is ready, windows that are complete included.
     fn fire(&mut self, out: &mut dyn Output<O>) -> Result<()> {
         self.outbox.fill();
-        if self.outbox.is_empty() {
+        if self.outbox.is_empty() && !self.is_writing {
             let Core { aggregator, emit, outbox, .. } = self;
             let (aggregator, emit) = (aggregator.clone(), emit.clone());
             let mut batch = std::mem::take(&mut outbox.batch);
@@ -365,6 +378,17 @@ where
         merged
     }
 
+    /// Writes more of the snapshot that was begun. Returns whether there is still more.
+    fn write_snapshot(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        let mut budget = Budget::slice();
+        for slice in self.open.iter_mut().filter(|slice| slice.table.is_writing()) {
+            if slice.table.write_snapshot(&slice.name(), &mut budget, snapshot)? {
+                return Ok(true);
+            }
+        }
+        self.closed.write_snapshot(CLOSED, &mut budget, snapshot)
+    }
+
     fn set_watermark(&mut self, watermark: i64) {
         self.watermark = watermark;
         self.complete = self.rules.slicing.complete(watermark);
@@ -390,7 +414,7 @@ where
     fn open(&mut self, context: &OperatorContext) -> Result<()> {
         self.windows.context = Some(context.clone());
         self.windows.backend = context.state_backend();
-        self.windows.closed = Values::new(self.windows.backend);
+        self.windows.closed = Values::new(context);
         self.windows.set_watermark(i64::MIN);
         self.windows.fired = self.windows.complete;
         Ok(())
@@ -421,10 +445,22 @@ where
         let windows = &mut self.windows;
         let context = windows.context.as_ref().ok_or_else(|| Error::internal("a snapshot before open"))?;
         for slice in &mut windows.open {
-            slice.table.snapshot(&format!("{OPEN}{}", slice.index), context, snapshot)?;
+            slice.table.begin_snapshot(&slice.name(), context, snapshot)?;
         }
-        windows.closed.snapshot(CLOSED, context, snapshot)?;
-        write_watermark(windows.watermark, context, snapshot)
+        windows.closed.begin_snapshot(CLOSED, context, snapshot)?;
+        write_watermark(windows.watermark, context, snapshot)?;
+        windows.is_writing = true;
+        Ok(())
+    }
+
+    fn snapshot_more(&mut self, snapshot: &mut Snapshot) -> Result<bool> {
+        let written = self.windows.write_snapshot(snapshot);
+        self.windows.is_writing = *written.as_ref().unwrap_or(&false);
+        if written.is_err() {
+            self.windows.open.iter_mut().for_each(|slice| slice.table.give_snapshot_up());
+            self.windows.closed.give_snapshot_up();
+        }
+        written
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
@@ -433,11 +469,11 @@ where
         windows.set_watermark(read_watermark(&context, snapshot)?);
         windows.fired = windows.complete;
         for index in open_slices(snapshot)? {
-            let mut table = Values::new(windows.backend);
-            table.restore(&format!("{OPEN}{index}"), &context, snapshot)?;
-            if !table.is_empty() {
+            let mut slice = OpenSlice { index, table: Values::new(&context) };
+            slice.table.restore(&slice.name(), &context, snapshot)?;
+            if !slice.table.is_empty() {
                 let at = windows.open.partition_point(|slice| slice.index < index);
-                windows.open.insert(at, OpenSlice { index, table });
+                windows.open.insert(at, slice);
             }
         }
         windows.closed.restore(CLOSED, &context, snapshot)?;

@@ -181,6 +181,13 @@ pub(crate) struct Schema {
 }
 
 impl Schema {
+    /// What the elements of a tuple look like.
+    pub(crate) fn elements(&self) -> Option<Vec<Schema>> {
+        let Format::Tuple(elements) = &self.root else { return None };
+        let schema = |root: &Format| Schema { root: root.clone(), types: self.types.clone() };
+        Some(elements.iter().map(schema).collect())
+    }
+
     /// None for what is opaque or no schema.
     pub(crate) fn read(text: &str) -> Option<Schema> {
         serde_json::from_str(text).ok()
