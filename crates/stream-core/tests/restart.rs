@@ -94,3 +94,30 @@ fn it_is_not_restarted_where_nobody_wants_that() {
     let (report, _) = run(1, &[("restart-strategy.type", "none")]);
     assert_eq!(report.expect_err("it fails").message(), "failure 1");
 }
+
+#[test]
+fn a_checkpoint_is_taken_when_somebody_asks_for_it() {
+    let store = MemoryStore::new();
+    let job = |settings: &[(&str, &str)]| {
+        let builder = settings.iter().fold(Configuration::builder(), |builder, (key, value)| builder.set(*key, *value));
+        let ctx = StreamingContext::new(builder.build().expect("plain settings")).checkpoint_store(store.clone());
+        ctx.generate(u64::MAX, |i| i).uid("numbers").for_each(|_| {});
+        ctx.start("asked").expect("a good job")
+    };
+    let asked = job(&[("execution.checkpointing.interval", "1h")]);
+    let first = asked.checkpoint().expect("it is taken");
+    let second = asked.checkpoint().expect("it is taken");
+    assert!(first < second);
+    let newest = checkpoint::list(&store, "asked").expect("memory");
+    assert_eq!(newest.first().map(|newest| newest.sequence), Some(second));
+    asked.abort();
+    asked.wait().expect_err("it was aborted");
+    let error = asked.checkpoint().expect_err("it has ended");
+    assert_eq!(error.message(), "job `asked` has ended or is restarted: no checkpoint was taken");
+
+    let never = job(&[]);
+    let error = never.checkpoint().expect_err("it takes none");
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Config, "job `asked` takes no checkpoints"));
+    never.abort();
+    never.wait().expect_err("it was aborted");
+}

@@ -52,6 +52,8 @@ pub(crate) struct Coordinator {
     /// Threads, or whatever else drives a slot, that have not ended.
     alive: usize,
     counts: CheckpointCounts,
+    /// Who is to be told of the checkpoint under way.
+    demands: Vec<Demand>,
 }
 
 /// How far the end of an epoch has come.
@@ -79,6 +81,9 @@ pub(crate) enum Request {
     Again,
 }
 
+/// Who has asked for a checkpoint, and is to be told its number.
+pub(crate) type Demand = mpsc::Sender<Result<u64>>;
+
 /// How many checkpoints there were, and what became of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckpointCounts {
@@ -86,6 +91,12 @@ pub struct CheckpointCounts {
     pub completed: u64,
     /// Given up, or not stored.
     pub failed: u64,
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.control.refuse_demands();
+    }
 }
 
 impl Coordinator {
@@ -104,6 +115,7 @@ impl Coordinator {
             final_positions: None,
             alive: 0,
             counts: CheckpointCounts::default(),
+            demands: Vec::new(),
         }
     }
 
@@ -191,6 +203,9 @@ impl Coordinator {
         if self.last.is_some() && matches!(self.phase, Phase::Between) {
             return Ok(());
         }
+        if matches!(self.phase, Phase::Between) && self.control.has_demands() {
+            self.schedule.demand();
+        }
         match self.schedule.decide(now) {
             None => {}
             Some(Action::Begin) => {
@@ -199,6 +214,7 @@ impl Coordinator {
                     self.last = Some(epoch);
                 }
                 self.phase = Phase::Gathering;
+                self.demands.append(&mut self.control.take_demands());
                 self.control.start_barrier(epoch);
             }
             Some(Action::GiveUp) if matches!(self.phase, Phase::Gathering) => {
@@ -321,6 +337,10 @@ impl Coordinator {
             Ok(stored) => {
                 self.counts.completed += 1;
                 let Stored { sequence, epoch, bytes } = stored;
+                for demand in self.demands.drain(..) {
+                    // Who does not wait any more need not be told.
+                    let _ = demand.send(Ok(sequence));
+                }
                 match self.counts.completed {
                     // People want to see that it works; after that they have the list of checkpoints.
                     1 => tracing::info!(epoch, bytes, "checkpoint {sequence} is complete, the first of this run"),
@@ -349,6 +369,10 @@ impl Coordinator {
     fn failed(&mut self, error: Error, now: Duration) -> Result<()> {
         let too_many = self.schedule.failed(now);
         self.counts.failed += 1;
+        for demand in self.demands.drain(..) {
+            let told = Error::new(error.kind(), error.message().to_owned());
+            let _ = demand.send(Err(told));
+        }
         let (in_a_row, failed) = (self.schedule.failures_in_a_row(), self.counts.failed);
         if too_many {
             let message = format!("{in_a_row} checkpoints in a row have failed; the last: {}", error.message());
@@ -445,11 +469,37 @@ pub(crate) struct Control {
     stopping: AtomicBool,
     aborting: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
+    /// Checkpoints that somebody has asked for; none once nobody would take them.
+    demands: Mutex<Option<Vec<Demand>>>,
 }
 
 impl Control {
     pub(crate) fn new(ends_with_checkpoint: bool) -> Control {
-        Control { ends_with_checkpoint, ..Control::default() }
+        Control { ends_with_checkpoint, demands: Mutex::new(Some(Vec::new())), ..Control::default() }
+    }
+
+    /// Asks for a checkpoint. The sender is dropped if there will be none.
+    pub(crate) fn demand(&self, demand: Demand) {
+        if let Some(demands) = &mut *self.demands() {
+            demands.push(demand);
+        }
+    }
+
+    fn has_demands(&self) -> bool {
+        self.demands().as_ref().is_some_and(|demands| !demands.is_empty())
+    }
+
+    pub(crate) fn take_demands(&self) -> Vec<Demand> {
+        self.demands().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// There are no checkpoints any more.
+    pub(crate) fn refuse_demands(&self) {
+        *self.demands() = None;
+    }
+
+    fn demands(&self) -> std::sync::MutexGuard<'_, Option<Vec<Demand>>> {
+        self.demands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn ends_with_checkpoint(&self) -> bool {

@@ -22,7 +22,7 @@ use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::runtime::build::{Build, Slot};
 use crate::runtime::checkpoint::Checkpoint;
-use crate::runtime::coordinator::{CheckpointCounts, Control, Coordinator, Report, Reporter, Request};
+use crate::runtime::coordinator::{CheckpointCounts, Control, Coordinator, Demand, Report, Reporter, Request};
 use crate::runtime::link::guard;
 use crate::runtime::restart::{self, Restarts};
 use crate::runtime::restore;
@@ -80,6 +80,24 @@ impl JobHandle {
         self.switch.abort();
     }
 
+    /// Takes a checkpoint now, besides those of the interval, and waits until it is durable and published. Returns its
+    /// number, by which `run --from` finds it.
+    ///
+    /// # Errors
+    /// `Config` if the job takes no checkpoints, `Unavailable` if this one fails, or if the job ends or is restarted first.
+    pub fn checkpoint(&self) -> Result<u64> {
+        if !self.switch.ends_with_checkpoint {
+            let message = format!("job `{}` takes no checkpoints", self.name);
+            return Err(Error::new(ErrorKind::Config, message).with_hint("set execution.checkpointing.interval"));
+        }
+        let (answer, answered) = mpsc::channel();
+        self.switch.demand(answer);
+        answered.recv().unwrap_or_else(|_| {
+            let message = format!("job `{}` has ended or is restarted: no checkpoint was taken", self.name);
+            Err(Error::new(ErrorKind::Unavailable, message))
+        })
+    }
+
     /// Waits until the job has ended.
     ///
     /// # Errors
@@ -131,13 +149,22 @@ impl Switch {
     /// Another attempt; it hears of everything that was asked for before.
     fn renew(&self) -> Arc<Control> {
         let control = Arc::new(Control::new(self.ends_with_checkpoint));
-        *self.control.lock().unwrap_or_else(PoisonError::into_inner) = control.clone();
+        let before = {
+            let mut current = self.control.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, control.clone())
+        };
+        before.take_demands().into_iter().for_each(|demand| control.demand(demand));
         if self.aborting.load(Ordering::Acquire) {
             control.abort();
         } else if self.is_off() {
             control.stop();
         }
         control
+    }
+
+    /// Under the lock, so that no demand stays behind with an attempt that is over.
+    fn demand(&self, demand: Demand) {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner).demand(demand);
     }
 
     fn stop(&self) {
@@ -186,7 +213,8 @@ pub(crate) fn start(plan: Plan, graph: Graph, endurance: Endurance) -> Result<Jo
     let finished = Arc::new(AtomicBool::new(false));
     let (shared, over) = (switch.clone(), finished.clone());
     let thread = thread::spawn(&format!("{name}-coordinator"), move || {
-        let result = Attempts::new(shared, endurance).run(plan, graph);
+        let result = Attempts::new(shared.clone(), endurance).run(plan, graph);
+        shared.control().refuse_demands();
         over.store(true, Ordering::Release);
         result
     })?;
