@@ -38,10 +38,11 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Record `id`: every third key gets half of the records.
+    /// Record `id`. Few keys get half of the records, so that counts go up; many get the others, so that there is more
+    /// state than a snapshot writes at once.
     pub(crate) fn event(self, id: u64) -> Event {
         let r = random(self.seed, id);
-        let key = if r & 1 == 0 { (r >> 8) % 1000 } else { (r >> 8) % 333 * 3 };
+        let key = if r & 1 == 0 { (r >> 8) % 60_000 } else { (r >> 8) % 333 * 3 };
         let behind = ((r >> 32) % DISORDER.unsigned_abs()).cast_signed();
         Event { id, key, at: self.start + id.cast_signed() * STEP - behind }
     }

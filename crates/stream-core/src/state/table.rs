@@ -89,9 +89,10 @@ pub(crate) struct Budget {
 }
 
 /// What a slice may cost, about in bytes: a quarter of a millisecond for small entries.
-const SLICE: usize = if cfg!(test) { 200 } else { 256 * 1024 };
-/// What looking at a word of marks and writing an entry cost besides the bytes of the entry.
+const SLICE: usize = if cfg!(test) { 100 } else { 256 * 1024 };
+/// What looking at a word of marks, looking at an empty bucket and writing an entry cost, besides the bytes of the entry.
 const WORD_COST: usize = 4;
+const BUCKET_COST: usize = 1;
 const ENTRY_COST: usize = 32;
 
 impl Budget {
@@ -380,8 +381,9 @@ impl<K: Key, V> Table<K, V> {
                 let index = writing.word * Bits::WORD + word.trailing_zeros() as usize;
                 word &= word - 1;
                 writing.due.clear(index);
-                if let Some(entry) = self.entries.get_bucket(index) {
-                    budget.spend(ENTRY_COST + writing.write(entry));
+                match self.entries.get_bucket(index) {
+                    Some(entry) => budget.spend(ENTRY_COST + writing.write(entry)),
+                    None => budget.spend(BUCKET_COST),
                 }
             }
             writing.word += 1;

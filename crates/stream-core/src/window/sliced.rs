@@ -293,7 +293,8 @@ where
     /// Hands on one batch of what is ready, windows that are complete included.
     fn fire(&mut self, out: &mut dyn Output<O>) -> Result<()> {
         self.outbox.fill();
-        if self.outbox.is_empty() && !self.is_writing {
+        // Without a window to fire nothing is taken apart, but what is complete has fired.
+        if self.outbox.is_empty() && (!self.is_writing || self.next_end().is_none()) {
             let Core { aggregator, emit, outbox, .. } = self;
             let (aggregator, emit) = (aggregator.clone(), emit.clone());
             let mut batch = std::mem::take(&mut outbox.batch);
@@ -321,7 +322,10 @@ where
         self.firing = Firing::Nothing;
         let Some(end) = self.next_end() else {
             self.fired = self.complete;
-            if !self.closed.is_empty() && self.expired(self.rules.slicing.last_end(self.newest_closed)) {
+            if !self.is_writing
+                && !self.closed.is_empty()
+                && self.expired(self.rules.slicing.last_end(self.newest_closed))
+            {
                 self.closed.clear();
             }
             return Ok(false);
