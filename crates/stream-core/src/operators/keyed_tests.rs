@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::key::{Keyed, key_group, key_group_subtask};
-use crate::operator::{Operator, OperatorContext, Output, Snapshot};
+use crate::operator::{Operator, OperatorContext, Snapshot};
 use crate::process::{FunctionResult, Process, ProcessContext, ProcessFunction, Timer};
 use crate::state::{StateBackend, States, ValueState};
-use crate::testing::crew::BACKENDS;
+use crate::testing::crew::{BACKENDS, Collector};
 use crate::testing::{Harness, TestDriver};
-use crate::{Barrier, Batch, Either, Error, Result, Timestamp};
+use crate::{Either, Error, Timestamp};
 
 fn context(subtask: usize, parallelism: usize, backend: StateBackend) -> OperatorContext {
     OperatorContext::new("o", "o", subtask, parallelism).with_state_backend(backend)
@@ -53,32 +53,9 @@ fn more_results_than_a_batch_holds_in_every_variation() {
     }
 }
 
-/// Takes what comes out of an operator outside a job.
-#[derive(Default)]
-struct Taken(Vec<(String, u64)>);
-
-impl Output<(String, u64)> for Taken {
-    fn batch(&mut self, batch: &mut Batch<(String, u64)>) -> Result<()> {
-        self.0.extend(batch.drain());
-        Ok(())
-    }
-    fn watermark(&mut self, _watermark: Timestamp) -> Result<()> {
-        Ok(())
-    }
-    fn idle(&mut self) -> Result<()> {
-        Ok(())
-    }
-    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
-        Ok(())
-    }
-    fn end(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-
 /// Counts a record of each key at this parallelism, from a snapshot to the next one; returns what came out.
 fn count_once(parallelism: usize, backend: StateBackend, snapshot: &mut Snapshot) -> Vec<(String, u64)> {
-    let (mut taken, mut next) = (Taken::default(), Snapshot::default());
+    let (mut taken, mut next) = (Collector::new(), Snapshot::default());
     for subtask in 0..parallelism {
         let context = context(subtask, parallelism, backend);
         let counts = ValueState::<String, u64>::new("counts");
@@ -92,8 +69,9 @@ fn count_once(parallelism: usize, backend: StateBackend, snapshot: &mut Snapshot
         while operator.snapshot_more(&mut next).expect("a snapshot") {}
     }
     snapshot.follow(next);
-    taken.0.sort();
-    taken.0
+    let mut taken: Vec<(String, u64)> = taken.records.into_iter().map(|(record, _)| record).collect();
+    taken.sort();
+    taken
 }
 
 struct Counting {

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::operator::{OperatorContext, Snapshot};
+use crate::state::groups::GroupWriter;
 
 /// An ordered map of byte strings. A key is one postcard value or several in a row: none is the beginning of another
 /// one, so everything that begins with a value belongs to that value.
@@ -153,6 +155,33 @@ impl ByteTable {
         if let Some(error) = failure {
             self.fail("value", error);
         }
+    }
+
+    /// Writes all entries into a snapshot; `entry` makes of a key and its value what is written, and the hash of its key.
+    pub(crate) fn snapshot<K, V, E>(
+        &mut self,
+        name: &str,
+        context: &OperatorContext,
+        snapshot: &mut Snapshot,
+        entry: impl Fn(K, V) -> (u64, E),
+    ) -> Result<()>
+    where
+        K: DeserializeOwned,
+        V: DeserializeOwned,
+        E: Serialize + DeserializeOwned,
+    {
+        let (mut writer, mut written) = (GroupWriter::new(context), Ok(0));
+        self.scan(&(), |key, value| {
+            if written.is_ok() {
+                let (hash, entry) = entry(key, value);
+                written = writer.add(hash, &entry);
+            }
+            true
+        });
+        written?;
+        self.check()?;
+        writer.finish_as::<E>(name, snapshot);
+        Ok(())
     }
 
     pub(crate) fn clear(&mut self) {

@@ -136,17 +136,10 @@ where
                 Ok(())
             }
             Nested::Bytes(table) => {
-                let (mut writer, mut written) = (GroupWriter::new(context), Ok(0));
-                table.scan(&(), |(key, second): (K, S), (value, expiry): (V, Timestamp)| {
-                    if written.is_ok() {
-                        written = writer.add(key.key_hash(), &(&key, &second, &value, &expiry));
-                    }
-                    true
-                });
-                written?;
-                table.check()?;
-                writer.finish_as::<(K, S, V, Timestamp)>(name, snapshot);
-                Ok(())
+                let entry = |(key, second): (K, S), (value, expiry): (V, Timestamp)| {
+                    (key.key_hash(), (key, second, value, expiry))
+                };
+                table.snapshot(name, context, snapshot, entry)
             }
         }
     }

@@ -214,17 +214,7 @@ where
                 Ok(())
             }
             Values::Bytes(table) => {
-                let (mut writer, mut written) = (GroupWriter::new(context), Ok(0));
-                table.scan(&(), |key: K, value: V| {
-                    if written.is_ok() {
-                        written = writer.add(key.key_hash(), &(&key, &value));
-                    }
-                    true
-                });
-                written?;
-                table.check()?;
-                writer.finish_as::<(K, V)>(name, snapshot);
-                Ok(())
+                table.snapshot(name, context, snapshot, |key: K, value: V| (key.key_hash(), (key, value)))
             }
         }
     }

@@ -55,9 +55,17 @@ pub(crate) struct Crew<O> {
     snapshot: Snapshot,
 }
 
-struct Collector<O> {
-    records: Vec<(O, Option<i64>)>,
+/// Takes whatever comes out of an operator.
+pub(crate) struct Collector<O> {
+    /// With their milliseconds.
+    pub(crate) records: Vec<(O, Option<i64>)>,
     batches: usize,
+}
+
+impl<O> Collector<O> {
+    pub(crate) fn new() -> Collector<O> {
+        Collector { records: Vec::new(), batches: 0 }
+    }
 }
 
 impl<O: Send> Output<O> for Collector<O> {
@@ -118,7 +126,7 @@ impl<O: Send + 'static> Crew<O> {
 
     /// What comes out, with its milliseconds.
     pub(crate) fn step(&mut self, step: &Step) -> Vec<(O, Option<i64>)> {
-        let mut out = Collector { records: Vec::new(), batches: 0 };
+        let mut out = Collector::new();
         self.steps += 1;
         if self.steps.is_multiple_of(STEPS_PER_SNAPSHOT) {
             self.complete_snapshot();
