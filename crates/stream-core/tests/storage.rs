@@ -49,6 +49,24 @@ fn a_checkpoint_that_fails_is_counted_logged_and_made_good_by_the_next() {
 }
 
 #[test]
+fn the_last_checkpoint_is_tried_until_it_is_stored() {
+    let (world, store) = (World::default(), Faulty::default());
+    let job = world.start(store.clone(), &[TOLERANT]).expect("a good job");
+    world.read_to(50);
+    store.wait(1);
+    // More than what is under way can use up.
+    store.fail("", Fault::DiskFull, 4);
+    job.stop();
+    let report = job.wait().expect("it ends well once there is room");
+    assert_eq!((store.failed(), report.checkpoints.failed), (4, 4));
+    everything_is_whole(&store.inner);
+
+    world.allow(END);
+    world.start(store, &[]).expect("a good job").wait().expect("the job goes on");
+    assert_eq!(world.published(), World::expected());
+}
+
+#[test]
 fn a_run_that_is_cut_off_after_a_failure_is_gone_on_from() {
     for (object, fault) in FAULTS {
         let (world, store) = (World::default(), Faulty::default());

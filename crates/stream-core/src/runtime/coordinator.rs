@@ -181,6 +181,7 @@ impl Coordinator {
             if until > now {
                 return Ok(());
             }
+            self.note_begun(now);
             return match std::mem::replace(&mut self.phase, Phase::Between) {
                 Phase::Waiting(completed, _, Again::Gather) => self.gathered(completed, now),
                 Phase::Waiting(completed, _, Again::Store) => {
@@ -239,9 +240,14 @@ impl Coordinator {
             return Err(Error::internal("the job has ended, but not every sink has flushed"));
         };
         self.last = Some(last.epoch);
+        self.note_begun(now);
+        self.gathered(last, now)
+    }
+
+    /// A checkpoint is under way that the schedule has not asked for: it must not ask for another one.
+    fn note_begun(&mut self, now: Duration) {
         self.schedule.demand();
         self.schedule.decide(now);
-        self.gathered(last, now)
     }
 
     /// Takes note of a report, and goes on with the epoch that it completes.
