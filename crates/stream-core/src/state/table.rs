@@ -88,7 +88,7 @@ pub(crate) struct Budget {
     left: usize,
 }
 
-/// What a slice may cost, about in bytes: a quarter of a millisecond for small entries.
+/// What a slice may cost, about in bytes: some thousand small entries.
 const SLICE: usize = if cfg!(test) { 100 } else { 256 * 1024 };
 /// What looking at a word of marks, looking at an empty bucket and writing an entry cost, besides the bytes of the entry.
 const WORD_COST: usize = 4;

@@ -63,14 +63,16 @@ impl Groups {
         Groups { owned: owned_groups(context), max_parallelism, mask }
     }
 
-    /// The place of a key's group among those that are owned.
+    /// Which of `tables` is that of a key.
     #[inline(always)]
-    fn place(&self, hash: u64) -> usize {
+    fn place(&self, hash: u64, tables: usize) -> usize {
         let group = match self.mask {
             Some(mask) => (hash & mask) as usize,
             None => key_group(hash, self.max_parallelism),
         };
-        group.wrapping_sub(self.owned.start)
+        let place = group.wrapping_sub(self.owned.start);
+        // Nobody hands a subtask the keys of another one; should it happen, nothing is lost.
+        if place < tables { place } else { 0 }
     }
 }
 
@@ -155,9 +157,7 @@ impl<K: Key, V> Tables<K, V> {
         match &mut self.layout {
             Layout::One(table) => table,
             Layout::ByGroup(tables) => {
-                let place = self.groups.place(hash);
-                // Nobody hands a subtask the keys of another one; should it happen, nothing is lost.
-                let place = if place < tables.len() { place } else { 0 };
+                let place = self.groups.place(hash, tables.len());
                 &mut tables[place]
             }
         }
@@ -186,7 +186,7 @@ impl<K: Key, V> Tables<K, V> {
             if count > 1 {
                 let table = std::mem::replace(table, Table::with_capacity(0));
                 let mut by_group = Layout::by_group(count, room / count);
-                table.scatter(by_group.tables_mut(), |hash| self.groups.place(hash).min(count - 1));
+                table.scatter(by_group.tables_mut(), |hash| self.groups.place(hash, count));
                 self.layout = by_group;
                 return;
             }
