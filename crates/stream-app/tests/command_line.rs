@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use stream_core::clock::{Clock, SystemClock};
+
 /// The example program, built beside the tests.
 fn squares() -> Command {
     let test = std::env::current_exe().expect("the test's own path");
@@ -170,10 +172,27 @@ fn the_first_signal_stops_well() {
     assert_eq!(job.wait().expect("wait").code(), Some(0));
 }
 
+/// Waits until a thread of the job can't go on because the pipe to us is full.
+#[cfg(target_os = "linux")]
+fn wait_for_a_full_pipe(job: &Child) {
+    let is_writing = || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", job.id())).expect("it runs");
+        let waits_in = threads.flatten().map(|thread| std::fs::read_to_string(thread.path().join("wchan")));
+        waits_in.flatten().any(|place| place.contains("pipe_write"))
+    };
+    let clock = SystemClock::new();
+    while !is_writing() {
+        assert!(clock.monotonic() < Duration::from_secs(20), "the pipe does not get full");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
+#[cfg(target_os = "linux")]
 fn the_grace_time_is_kept() {
     // Nobody reads its output, so the job can't drain: it is cut off.
     let (mut job, out) = endless(&["--grace", "300 ms"]);
+    wait_for_a_full_pipe(&job);
     signal(&job);
     let deadline = Duration::from_secs(20);
     let (sender, receiver) = std::sync::mpsc::channel();
