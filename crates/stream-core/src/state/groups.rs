@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{key_group, key_group_subtask};
-use crate::operator::{OperatorContext, Snapshot};
+use crate::key::key_group;
+use crate::operator::{OperatorContext, Parts, Snapshot};
 use crate::state::schema::{difference, schema_of};
 
 /// Encodes the entries of one state.
@@ -170,10 +170,7 @@ pub(crate) fn read_changes<K: DeserializeOwned, E: DeserializeOwned>(
         let hint = "restore it with the type it had; to begin without it, give the state another name";
         return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
     }
-    for (group, parts) in snapshot.groups_of(name) {
-        if !owns_group(context, group as usize) {
-            continue;
-        }
+    for (group, parts) in owned_parts(snapshot, name, context) {
         if !parts.whole {
             return Err(corrupt(name, &format!("key group {group} has changes, and nothing that they changed")));
         }
@@ -221,23 +218,26 @@ pub(crate) fn split_changes(bytes: &[u8]) -> Option<(&[u8], u32, u32)> {
     Some((rest, entries, removed))
 }
 
-/// Whether the subtask owns a key group.
-pub(crate) fn owns_group(context: &OperatorContext, group: usize) -> bool {
-    group < context.max_parallelism()
-        && key_group_subtask(group, context.parallelism(), context.max_parallelism()) == context.subtask()
-}
-
-/// The key groups that the subtask owns: one range.
+/// The key groups that the subtask owns: the range that [`key_group_subtask`](crate::key::key_group_subtask) gives it.
 pub(crate) fn owned_groups(context: &OperatorContext) -> Range<usize> {
     let (subtask, parallelism, groups) = (context.subtask(), context.parallelism(), context.max_parallelism());
     let first = |subtask: usize| (subtask * groups).div_ceil(parallelism);
     first(subtask)..first(subtask + 1)
 }
 
+/// What a snapshot has of the key groups of the state `name` that the subtask owns.
+fn owned_parts<'a>(
+    snapshot: &'a Snapshot,
+    name: &'a str,
+    context: &OperatorContext,
+) -> impl Iterator<Item = (u32, &'a Parts)> + use<'a> {
+    let owned = owned_groups(context);
+    snapshot.groups_of(name).filter(move |(group, _)| owned.contains(&(*group as usize)))
+}
+
 /// How many entries the key groups that `context` owns had when the state `name` was last written whole.
 pub(crate) fn expected_entries(snapshot: &Snapshot, name: &str, context: &OperatorContext) -> usize {
-    let owned = owned_groups(context);
-    let parts = snapshot.groups_of(name).filter(|(group, _)| owned.contains(&(*group as usize)));
+    let parts = owned_parts(snapshot, name, context);
     let whole = parts.filter_map(|(_, parts)| split_whole(parts.parts.first()?));
     // Damage has no say in how much memory is taken.
     whole.map(|(entries, count)| entries.len().min(count as usize)).sum()
@@ -252,6 +252,7 @@ pub(crate) fn corrupt(name: &str, reason: &str) -> Error {
 mod tests {
     use super::*;
     use crate::KeyHash;
+    use crate::key::key_group_subtask;
 
     fn context(subtask: usize, parallelism: usize) -> OperatorContext {
         OperatorContext::new("o", "o", subtask, parallelism)
@@ -276,6 +277,20 @@ mod tests {
             }
             found.sort_unstable();
             assert_eq!(found, (0..1000).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_subtask_owns_the_groups_whose_keys_it_gets() {
+        for max_parallelism in [1, 7, 128, 256] {
+            for parallelism in 1..=max_parallelism.min(20) {
+                for group in 0..max_parallelism {
+                    let context = |subtask| context(subtask, parallelism).with_max_parallelism(max_parallelism);
+                    let owners: Vec<usize> =
+                        (0..parallelism).filter(|subtask| owned_groups(&context(*subtask)).contains(&group)).collect();
+                    assert_eq!(owners, [key_group_subtask(group, parallelism, max_parallelism)]);
+                }
+            }
         }
     }
 

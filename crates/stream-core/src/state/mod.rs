@@ -108,6 +108,14 @@ pub struct SnapshotRest<'a> {
     pub(crate) more: &'a mut bool,
 }
 
+impl SnapshotRest<'_> {
+    /// Lets a state write its part.
+    fn add(&mut self, write: impl FnOnce(&mut table::Budget, &mut Snapshot) -> Result<bool>) -> Result<()> {
+        *self.more |= write(self.budget, self.snapshot)?;
+        Ok(())
+    }
+}
+
 /// The list of a function's states, made anew whenever the engine needs it.
 pub struct States<'a, K> {
     task: StateTask<'a>,
@@ -186,8 +194,7 @@ impl StateTask<'_> {
             }
             (StateTask::BeginSnapshot(snapshot), Some(nested)) => nested.begin_snapshot(name, context, snapshot),
             (StateTask::WriteSnapshot(rest), Some(nested)) => {
-                *rest.more |= nested.write_snapshot(name, rest.budget, rest.snapshot)?;
-                Ok(())
+                rest.add(|budget, snapshot| nested.write_snapshot(name, budget, snapshot))
             }
             (StateTask::Restore(snapshot), Some(nested)) => nested.restore(name, context, snapshot),
             (StateTask::Check, Some(nested)) => nested.check(),

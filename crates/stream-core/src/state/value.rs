@@ -153,12 +153,10 @@ where
                 values.begin_snapshot(&self.name, context, snapshot)
             }
             (StateTask::WriteSnapshot(rest), Kept::Plain(values)) => {
-                *rest.more |= values.write_snapshot(&self.name, rest.budget, rest.snapshot)?;
-                Ok(())
+                rest.add(|budget, snapshot| values.write_snapshot(&self.name, budget, snapshot))
             }
             (StateTask::WriteSnapshot(rest), Kept::Expiring(values, _)) => {
-                *rest.more |= values.write_snapshot(&self.name, rest.budget, rest.snapshot)?;
-                Ok(())
+                rest.add(|budget, snapshot| values.write_snapshot(&self.name, budget, snapshot))
             }
             (StateTask::Restore(snapshot), Kept::Plain(values)) => values.restore(&self.name, context, snapshot),
             (StateTask::Restore(snapshot), Kept::Expiring(values, sweep)) => {
