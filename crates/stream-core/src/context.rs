@@ -1,6 +1,8 @@
 //! [`StreamingContext`]: where a job begins. It holds the configuration and the graph being described.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::any::{Any, TypeId};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use stream_conf::Configuration;
@@ -13,6 +15,7 @@ use crate::graph::Graph;
 use crate::graph::Logic;
 use crate::operator::Record;
 use crate::plan::Plan;
+use crate::runtime::adoption::Commits;
 use crate::runtime::job::{self, Durability, Endurance, JobHandle, JobReport};
 use crate::runtime::link::guard;
 use crate::runtime::schedule::Rhythm;
@@ -21,9 +24,16 @@ use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
 use crate::state::StateBackend;
 use crate::stream::{DataStream, SharedGraph};
+#[cfg(feature = "testing")]
+use crate::transaction::TransactionRun;
+use crate::transaction::Transactions;
 
 /// How many bytes an exchange channel holds before its sender waits.
 const EXCHANGE_BYTES: usize = 1 << 20;
+
+/// How long a checkpoint may take: by itself, and where a transaction stays open for it.
+const TIMEOUT: Duration = Duration::from_secs(600);
+const TIMEOUT_IN_TRANSACTION: Duration = Duration::from_secs(60);
 
 /// The sections of connectors; parameters of the job's own belong under `app:`.
 const CONNECTORS: [&str; 2] = ["kafka.source", "kafka.sink"];
@@ -52,6 +62,10 @@ pub struct StreamingContext {
     exchange_bytes: usize,
     checkpoint_store: Option<Arc<dyn CheckpointStore>>,
     restore_from: Option<u64>,
+    rewind: bool,
+    commits: Mutex<Commits>,
+    /// What the sources and sinks of one connector share.
+    shared: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl StreamingContext {
@@ -77,6 +91,9 @@ impl StreamingContext {
             exchange_bytes: EXCHANGE_BYTES,
             checkpoint_store: None,
             restore_from: None,
+            rewind: false,
+            commits: Mutex::default(),
+            shared: Mutex::default(),
         };
         if let Some(error) = stream_conf::Error::of(problems) {
             context.reject(error);
@@ -124,6 +141,35 @@ impl StreamingContext {
         self
     }
 
+    /// Lets [`restore_from`](StreamingContext::restore_from) go back behind what is committed: what was committed since
+    /// then appears again.
+    #[must_use]
+    pub fn rewind(mut self) -> StreamingContext {
+        self.rewind = true;
+        self
+    }
+
+    /// Lets these transactions commit every checkpoint, together with what sinks have written into them; for connectors.
+    pub fn commit_by(&self, transactions: impl Transactions + 'static) {
+        *lock(&self.commits) = Commits::All(Box::new(transactions));
+    }
+
+    /// Lets these transactions say what an earlier run has committed by them, in a job that commits by none; for
+    /// connectors. The first that were named count.
+    pub fn settle_by(&self, transactions: impl Transactions + 'static) {
+        let mut commits = lock(&self.commits);
+        if matches!(*commits, Commits::Nothing) {
+            *commits = Commits::Settled(Box::new(transactions));
+        }
+    }
+
+    /// What all sources and sinks of one connector in this job share; made at the first call.
+    pub fn shared<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut shared = lock(&self.shared);
+        let any = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default())).clone();
+        any.downcast().unwrap_or_default()
+    }
+
     /// The configuration the context was made with.
     pub fn configuration(&self) -> &Configuration {
         &self.configuration
@@ -140,14 +186,13 @@ impl StreamingContext {
     /// that its connectors have added.
     pub fn keys(&self) -> Vec<KeyInfo> {
         let mut keys = settings::keys();
-        // The list is only ever appended to, so one left by a panic is whole.
-        keys.extend(self.keys.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        keys.extend(lock(&self.keys).iter().cloned());
         keys
     }
 
     /// Adds keys to [`keys`](StreamingContext::keys), for connectors; a key that is there already stays as it is.
     pub fn add_keys(&self, keys: impl IntoIterator<Item = KeyInfo>) {
-        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.keys);
         for info in keys {
             if !known.iter().any(|other| other.key == info.key) {
                 known.push(info);
@@ -190,7 +235,7 @@ impl StreamingContext {
     /// `Config`, with every mistake in the description.
     pub fn plan(&self, job: &str) -> Result<Plan> {
         let plan = Plan::new(job, &self.graph.lock(), &self.settings, self.exchange_bytes)?;
-        plan.check_staged(&self.settings).map(|()| plan)
+        self.check_durable(&plan).map(|()| plan)
     }
 
     /// Asks the outside system of every source and sink, each for at most `limit`, whether the job could start.
@@ -222,11 +267,18 @@ impl StreamingContext {
     pub fn start(self, job: &str) -> Result<JobHandle> {
         let durability = self.durability();
         let settings = self.settings.clone();
+        let commits = std::mem::take(&mut *lock(&self.commits));
+        let is_transactional = matches!(commits, Commits::All(_));
         let (plan, graph) = self.planned(job)?;
-        plan.check_staged(&settings)?;
+        check_durable(&plan, &settings, is_transactional)?;
         let durability = durability?;
         warn_of_state(&plan, durability.is_some());
-        job::start(plan, graph, Endurance { restart: settings.restart, durability })
+        let application = settings.application;
+        job::start(plan, graph, Endurance { restart: settings.restart, durability, application, commits })
+    }
+
+    fn check_durable(&self, plan: &Plan) -> Result<()> {
+        check_durable(plan, &self.settings, matches!(*lock(&self.commits), Commits::All(_)))
     }
 
     /// How checkpoints are taken, if they are.
@@ -259,11 +311,16 @@ impl StreamingContext {
         let rhythm = Rhythm {
             interval: checkpointing.interval,
             min_pause: checkpointing.min_pause,
-            timeout: Some(checkpointing.timeout),
+            timeout: Some(checkpointing.timeout.unwrap_or(match *lock(&self.commits) {
+                Commits::All(_) => TIMEOUT_IN_TRANSACTION,
+                _ => TIMEOUT,
+            })),
             tolerable: Some(checkpointing.tolerable_failures),
         };
-        let (from, allow_non_restored) = (self.restore_from, self.settings.state.allow_non_restored);
-        Ok(Some(Durability { store, rhythm, retained: self.settings.state.retained, from, allow_non_restored }))
+        let state = &self.settings.state;
+        let (from, rewind) = (self.restore_from, self.rewind);
+        let (retained, allow_non_restored) = (state.retained, state.allow_non_restored);
+        Ok(Some(Durability { store, rhythm, retained, from, rewind, allow_non_restored }))
     }
 
     /// Whether stopping takes a last checkpoint, and where checkpoints go, for a driver that always takes them.
@@ -271,6 +328,20 @@ impl StreamingContext {
     pub(crate) fn stepped_durability(&self) -> (bool, Arc<dyn CheckpointStore>) {
         let store = self.checkpoint_store.clone().unwrap_or_else(|| Arc::new(MemoryStore::new()));
         (self.settings.checkpointing.is_some(), store)
+    }
+
+    /// The transactions of the job, for a driver that needs no time for them.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stepped_commits(&self, job: &str) -> (Commits, TransactionRun) {
+        let run = TransactionRun {
+            application: self.settings.application.as_str().into(),
+            job: job.into(),
+            interval: Duration::ZERO,
+            checkpoint_timeout: Duration::ZERO,
+            tolerable_failures: 0,
+            stopping: Arc::new(|| false),
+        };
+        (std::mem::take(&mut *lock(&self.commits)), run)
     }
 
     /// What a driver needs to run the job.
@@ -288,6 +359,22 @@ impl StreamingContext {
     pub fn execute(self, job: &str) -> Result<JobReport> {
         self.start(job)?.wait()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every change is one assignment or one push, so what a panic left is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Refuses what needs checkpoints in a job that takes none.
+fn check_durable(plan: &Plan, settings: &JobSettings, is_transactional: bool) -> Result<()> {
+    if is_transactional && settings.checkpointing.is_none() {
+        let message = format!("job `{}` promises exactly-once, and takes no checkpoints", plan.job);
+        let hint = "a transaction is committed with each checkpoint: set execution.checkpointing.interval, for instance to \
+                    1s, or write semantic: AT_LEAST_ONCE";
+        return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+    }
+    plan.check_staged(settings)
 }
 
 /// Says what would not survive: state without checkpoints, and with them state that a changed program would not find.

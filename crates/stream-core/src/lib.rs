@@ -52,6 +52,7 @@ mod stream;
 pub mod testing;
 pub mod thread;
 mod time;
+mod transaction;
 mod watermark;
 pub mod window;
 
@@ -69,7 +70,7 @@ pub use process::{FunctionResult, ProcessContext, ProcessFunction, Timer};
 pub use runtime::exchange::even_split;
 pub use runtime::job::{JobHandle, JobReport};
 pub use settings::JobSettings;
-pub use sink::{Sink, SinkContext, SinkWriter, StagedCommitter, StagedSink, StagedWriter};
+pub use sink::{Released, Sink, SinkContext, SinkWriter, StagedCommitter, StagedSink, StagedWriter};
 pub use sinks::Collected;
 pub use source::{Committer, Opened, Poll, Progress, Source, SourceContext, SourceReader, SplitPosition};
 pub use state::{
@@ -77,6 +78,7 @@ pub use state::{
 };
 pub use stream::{DataSink, DataStream};
 pub use time::Timestamp;
+pub use transaction::{Marker, TransactionRun, Transactions};
 pub use watermark::{
     SplitActivity, SplitProgress, SplitWatermarks, WatermarkGenerator, WatermarkProgress, WatermarkStrategy,
 };

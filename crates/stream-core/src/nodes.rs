@@ -149,8 +149,7 @@ impl<T: Record> SinkLogic for StagedSinkNode<T> {
     }
 
     fn link(&mut self, context: LinkContext) -> Result<Erased> {
-        let epoch = context.restored.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
-        let writer = Staging { writer: self.sink.open(&sink_context(&context))?, epoch, staged: None };
+        let writer = Staging { writer: self.sink.open(&sink_context(&context))?, epoch: context.epoch, staged: None };
         Ok(erase_link(SinkLink::new(Box::new(writer), context)))
     }
 }
@@ -193,7 +192,8 @@ impl<T> SinkWriter<T> for Staging<T> {
 }
 
 fn sink_context(context: &LinkContext) -> SinkContext {
-    let control = context.control.clone();
+    let (control, released) = (context.control.clone(), context.control.clone());
     SinkContext::new(context.operator.clone(), context.waker.clone(), move || control.is_stopping())
         .in_run(&context.job, context.generation)
+        .released_by(move |epoch| released.is_released(epoch))
 }

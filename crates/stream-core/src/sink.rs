@@ -34,6 +34,9 @@ pub trait Sink<T>: Send {
     }
 }
 
+/// Tells whether an epoch is decided.
+pub type Released = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// What a sink learns about its subtask when it is opened.
 pub struct SinkContext {
     /// Who the subtask is.
@@ -41,6 +44,7 @@ pub struct SinkContext {
     /// Wakes the subtask, for instance when a flush is done or there is room again.
     pub waker: Waker,
     stopping: Box<dyn Fn() -> bool + Send + Sync>,
+    released: Released,
     job: Arc<str>,
     generation: u64,
 }
@@ -52,7 +56,21 @@ impl SinkContext {
         waker: Waker,
         stopping: impl Fn() -> bool + Send + Sync + 'static,
     ) -> SinkContext {
-        SinkContext { operator, waker, stopping: Box::new(stopping), job: "".into(), generation: 0 }
+        let released: Released = Arc::new(|_| true);
+        SinkContext { operator, waker, stopping: Box::new(stopping), released, job: "".into(), generation: 0 }
+    }
+
+    /// The same context in a job where `released` tells whether an epoch is decided.
+    #[must_use]
+    pub fn released_by(self, released: impl Fn(u64) -> bool + Send + Sync + 'static) -> SinkContext {
+        SinkContext { released: Arc::new(released), ..self }
+    }
+
+    /// Tells whether an epoch that has ended is decided: its checkpoint counts, or it was given up and the next one has
+    /// its records, too. A sink that writes in the job's transaction writes nothing of the next epoch before that. The
+    /// subtask is woken when an epoch is decided.
+    pub fn released(&self) -> Released {
+        self.released.clone()
     }
 
     /// The same context in this run of this job.
@@ -91,6 +109,14 @@ pub trait SinkWriter<T>: Send {
     /// Whether there is room for another batch. A `false` must be followed by a wake when that changes.
     fn room(&self) -> bool {
         true
+    }
+
+    /// Goes on with whatever the writer has kept back; called before every step of the subtask.
+    ///
+    /// # Errors
+    /// Any error fails the subtask.
+    fn resume(&mut self) -> Result<()> {
+        Ok(())
     }
 
     /// The epoch ends here: start to flush everything written so far; never waits.

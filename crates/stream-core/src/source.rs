@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::batch::Batch;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::operator::OperatorContext;
+use crate::operator::{Barrier, OperatorContext};
+use crate::sink::Released;
 use crate::thread::Waker;
 use crate::time::Timestamp;
 
@@ -52,6 +53,7 @@ pub struct SourceContext {
     operator: OperatorContext,
     wakers: Vec<Waker>,
     stopping: Arc<dyn Fn() -> bool + Send + Sync>,
+    released: Released,
     positions: Option<Vec<SplitPosition>>,
 }
 
@@ -62,7 +64,23 @@ impl SourceContext {
         wakers: Vec<Waker>,
         stopping: impl Fn() -> bool + Send + Sync + 'static,
     ) -> SourceContext {
-        SourceContext { operator, wakers, stopping: Arc::new(stopping), positions: None }
+        SourceContext { operator, wakers, stopping: Arc::new(stopping), released: Arc::new(|_| true), positions: None }
+    }
+
+    /// The same context in a job where `released` tells whether an epoch is decided.
+    #[must_use]
+    pub fn released_by(self, released: impl Fn(u64) -> bool + Send + Sync + 'static) -> SourceContext {
+        SourceContext { released: Arc::new(released), ..self }
+    }
+
+    /// As [`SinkContext::released`](crate::SinkContext::released), for a source that writes, too, such as dead letters.
+    pub fn released(&self) -> Released {
+        self.released.clone()
+    }
+
+    /// The stable id of the source.
+    pub fn uid(&self) -> &str {
+        self.operator.uid()
     }
 
     /// The same context in a job that goes on from a checkpoint.
@@ -159,6 +177,15 @@ pub trait SourceReader<T>: Send {
 
     /// Adds, for every split read here, the position of the next record that `poll` has not handed out yet.
     fn positions(&mut self, positions: &mut Vec<SplitPosition>);
+
+    /// An epoch ends here; called right after [`positions`](SourceReader::positions) was asked for it. For a reader that
+    /// writes, too.
+    ///
+    /// # Errors
+    /// Any error fails the subtask.
+    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
+        Ok(())
+    }
 
     /// After an error or a panic in `poll`: which position was in hand, where that is known.
     fn failed_at(&self) -> Option<SplitPosition> {

@@ -35,7 +35,7 @@ pub(crate) fn resolve(client: &mut BTreeMap<String, String>, topics: &[String]) 
         return Ok(client.get("bootstrap.servers").cloned().unwrap_or_default());
     }
     if client.contains_key("transactional.id") {
-        return Err(Error::new(ErrorKind::Config, "the dev broker has no transactions").with_hint(HINT));
+        return Err(no_transactions());
     }
     let address = broker::address(topics)?;
     client.insert("bootstrap.servers".to_owned(), address);
@@ -45,6 +45,11 @@ pub(crate) fn resolve(client: &mut BTreeMap<String, String>, topics: &[String]) 
         client.insert("enable.idempotence".to_owned(), "false".to_owned());
     }
     Ok("dev".to_owned())
+}
+
+/// The dev broker is asked for what it has not.
+pub(crate) fn no_transactions() -> Error {
+    Error::new(ErrorKind::Config, "the dev broker has no transactions").with_hint(HINT)
 }
 
 /// How much was written to one topic of the dev broker, by all jobs of this process.

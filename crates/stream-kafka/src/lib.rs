@@ -31,6 +31,7 @@ mod settings;
 mod sink;
 mod source;
 pub mod testing;
+mod transactions;
 mod waiting;
 
 pub use keys::{BadRecords, DeadLetterFormat};

@@ -98,11 +98,22 @@ impl KafkaFixture {
         ctx.execute("fill").unwrap_or_else(|e| fail(&e.to_string()));
     }
 
-    /// Reads a topic from its beginning to what is its end now.
+    /// Reads a topic from its beginning to what is its end now, records of transactions under way and given up included.
     #[track_caller]
     pub fn read(&self, topic: &str) -> Vec<KafkaRecord<String>> {
+        self.read_isolated(topic, "read_uncommitted")
+    }
+
+    /// Reads what is committed of a topic.
+    #[track_caller]
+    pub fn read_committed(&self, topic: &str) -> Vec<KafkaRecord<String>> {
+        self.read_isolated(topic, "read_committed")
+    }
+
+    #[track_caller]
+    fn read_isolated(&self, topic: &str, isolation: &str) -> Vec<KafkaRecord<String>> {
         let ctx = StreamingContext::new(Configuration::empty());
-        let source = KafkaSource::<String>::new(&ctx).property("topic", topic);
+        let source = KafkaSource::<String>::new(&ctx).property("topic", topic).property("isolation.level", isolation);
         let records = self
             .properties()
             .into_iter()

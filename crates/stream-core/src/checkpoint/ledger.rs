@@ -14,6 +14,10 @@
 //! 5. A create that fails may have been done. So no data file is written a second time under one name, and a run that
 //!    begins again first settles whether its last manifest is there, by creating another one under that number.
 //!
+//! Where a transaction of an outside system commits checkpoints ([`CommittedBy::Marker`]), a manifest counts only once a
+//! marker names it: what [`Ledger::write`] has written replaces nothing before [`Ledger::committed`], and a run goes on
+//! from the checkpoint that the marker names. Manifests that no marker has named are leftovers of a run that died.
+//!
 //! The rules are points 10 and 11 of section 1b of the commit protocol (docs/decisions/0009-checkpoints.md).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +39,7 @@ use crate::source::SplitPosition;
 #[cfg(test)]
 use crate::testing::simulation::{Bug, is_planted};
 use crate::time::Timestamp;
+use crate::transaction::Marker;
 
 /// How often somebody else may come first while this run tries to adopt.
 const ADOPTIONS_MAX: usize = 100;
@@ -45,8 +50,14 @@ pub(crate) struct Ledger {
     job: String,
     incarnation: String,
     retained: usize,
-    /// The newest manifest of this run: what changes are added to.
+    mode: CommittedBy,
+    lineage: u64,
+    /// The newest manifest of this run that counts: what changes are added to.
     newest: Manifest,
+    /// The highest number that this run has used.
+    last: u64,
+    /// A manifest that is there and waits for its marker.
+    uncommitted: Option<Manifest>,
     /// The manifests that exist, oldest first, that of `newest` included.
     kept: Vec<Entry>,
     /// What nobody needs any more, in the order in which it may go.
@@ -77,14 +88,17 @@ impl Entry {
 }
 
 /// Which checkpoint to go on from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum From {
-    /// The newest that is whole; if `strict`, the newest, or nothing.
+    /// The newest that is whole.
     #[default]
     Newest,
+    /// The newest, or nothing.
     NewestStrictly,
     /// The one with this number, in a new line of history.
     Sequence(u64),
+    /// The one that this marker names, unless a later one needs none.
+    Marked(Option<Marker>),
 }
 
 /// Who writes, and how.
@@ -93,6 +107,12 @@ pub(crate) struct Writer {
     pub(crate) job: String,
     /// Another one for every run of the program.
     pub(crate) incarnation: String,
+    /// How often this run has begun again.
+    pub(crate) attempt: u64,
+    /// What makes its checkpoints count.
+    pub(crate) mode: CommittedBy,
+    /// A new line of history has a higher number than this one.
+    pub(crate) lineage: u64,
     pub(crate) max_parallelism: usize,
     /// How many checkpoints are kept.
     pub(crate) retained: usize,
@@ -175,7 +195,7 @@ impl Ledger {
         let mut wanted = None;
         for _ in 0..ADOPTIONS_MAX {
             let listing = Listing::read(&*store)?;
-            let (chosen, restored) = match choose(&*store, &listing, writer, from) {
+            let (chosen, restored) = match choose(&*store, &listing, writer, &from) {
                 // Not damaged: whoever still writes has replaced and deleted it meanwhile.
                 Err(error) if error.kind() == ErrorKind::Corrupt && newest(&*store)? > listing.newest => continue,
                 chosen => chosen?,
@@ -194,15 +214,21 @@ impl Ledger {
                 job: writer.job.clone(),
                 incarnation: writer.incarnation.clone(),
                 retained: writer.retained.max(1),
-                newest: chosen,
-                kept: listing.manifests.values().flatten().map(Entry::of).collect(),
+                mode: writer.mode,
+                lineage: writer.lineage,
+                last: listing.newest,
+                uncommitted: None,
+                kept: Vec::new(),
                 superseded: Vec::new(),
                 unwritten: None,
-                failures: 0,
+                // No file of an earlier attempt is written again under its name.
+                failures: writer.attempt,
+                newest: chosen,
                 in_doubt: false,
                 unsettled: Vec::new(),
             };
-            if ledger.try_adopt(&listing, &restored, writer.now)? {
+            ledger.sort_out(&listing, &from);
+            if ledger.try_adopt(&listing, &restored, &from, writer.now)? {
                 #[cfg(test)]
                 let listing = if is_planted(Bug::OrphansListedLate) { Listing::read(&*store)? } else { listing };
                 let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
@@ -215,17 +241,45 @@ impl Ledger {
         Err(Error::new(ErrorKind::Unavailable, message).with_hint("run one instance of a job at a time"))
     }
 
+    /// Tells what is kept from what no marker has named and none will any more.
+    fn sort_out(&mut self, listing: &Listing, from: &From) {
+        let chosen = self.newest.sequence;
+        let is_leftover = |manifest: &&Manifest| {
+            let is_unnamed = manifest.committed_by == CommittedBy::Marker && manifest.sequence > chosen;
+            is_unnamed && matches!(from, From::Marked(_))
+        };
+        let (leftovers, kept): (Vec<&Manifest>, Vec<&Manifest>) =
+            listing.manifests.values().flatten().partition(is_leftover);
+        self.kept = kept.into_iter().map(Entry::of).collect();
+        self.superseded = leftovers.into_iter().map(Manifest::name).collect();
+    }
+
     /// Creates the manifest of adoption. False if somebody else was first.
-    fn try_adopt(&mut self, listing: &Listing, restored: &Restored, now: Timestamp) -> Result<bool> {
+    fn try_adopt(&mut self, listing: &Listing, restored: &Restored, from: &From, now: Timestamp) -> Result<bool> {
         let mut next = Manifest {
             sequence: listing.newest + 1,
             incarnation: self.incarnation.clone(),
             created_millis: now.as_millis(),
             ..self.newest.clone()
         };
-        if restored.sequence != listing.newest {
+        let marked = match from {
+            From::Marked(marker) => marker.as_ref(),
+            _ => None,
+        };
+        let is_marked = marked.is_some_and(|marker| marker.checkpoint == restored.sequence);
+        // Whoever still writes keeps what it has named last.
+        let is_protected = is_marked || restored.sequence == listing.newest;
+        let switches = next.committed_by != self.mode && restored.checkpoint.is_some();
+        if marked.is_some() && !is_marked || !is_protected || switches {
             let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
+            let lineages = lineages.chain([self.lineage]);
             next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;
+        }
+        if self.mode == CommittedBy::Own || restored.sequence == 0 {
+            // The copy of a checkpoint that counts by itself does so, too, until a marker says more.
+            next.committed_by = self.mode;
+        }
+        if !is_protected {
             let copied = restored.checkpoint.as_ref();
             #[cfg(test)]
             let copied = copied.filter(|_| !is_planted(Bug::AdoptedWithoutCopy));
@@ -244,6 +298,19 @@ impl Ledger {
         }
         self.take_note(next);
         Ok(true)
+    }
+
+    /// The marker by which a transaction names the newest checkpoint that is there, as of `epoch`.
+    pub(crate) fn marker(&self, epoch: u64) -> Marker {
+        let newest = self.uncommitted.as_ref().unwrap_or(&self.newest);
+        Marker::new(&self.job, (newest.lineage, epoch), newest.sequence, &self.incarnation)
+    }
+
+    /// A marker names the checkpoint that was written last: what it replaces may go.
+    pub(crate) fn committed(&mut self) {
+        if let Some(manifest) = self.uncommitted.take() {
+            self.take_note(manifest);
+        }
     }
 
     /// Takes a checkpoint in that is to be written, together with those that could not be.
@@ -278,8 +345,9 @@ impl Ledger {
     fn try_write(&mut self, checkpoint: &Checkpoint, now: Timestamp) -> Result<Written> {
         loop {
             let header = Manifest {
-                sequence: self.newest.sequence + 1,
+                sequence: self.last + 1,
                 epoch: checkpoint.epoch,
+                committed_by: self.mode,
                 incarnation: self.incarnation.clone(),
                 created_millis: now.as_millis(),
                 ..self.newest.clone()
@@ -310,7 +378,13 @@ impl Ledger {
             return Err(self.taken_over_at(newest));
         }
         let is_this = there == manifest;
-        self.take_note(there);
+        self.last = there.sequence;
+        match self.mode {
+            CommittedBy::Own => self.take_note(there),
+            CommittedBy::Marker if is_this => self.uncommitted = Some(there),
+            // An earlier try's, which no marker will name.
+            CommittedBy::Marker => self.superseded.push(there.name()),
+        }
         Ok(is_this)
     }
 
@@ -329,7 +403,7 @@ impl Ledger {
     /// # Errors
     /// `Fenced` if another run has taken over; whatever the store says.
     pub(crate) fn check_ownership(&self) -> Result<()> {
-        let Some(newest) = self.overtaken(self.newest.sequence)? else { return Ok(()) };
+        let Some(newest) = self.overtaken(self.last)? else { return Ok(()) };
         self.our_own(&Manifest::name_of(newest)).map(|_| ())
     }
 
@@ -403,11 +477,7 @@ impl Ledger {
         if is_planted(Bug::DoubtForgotten) {
             return Ok(());
         }
-        let copy = Manifest {
-            sequence: self.newest.sequence + 1,
-            incarnation: self.incarnation.clone(),
-            ..self.newest.clone()
-        };
+        let copy = Manifest { sequence: self.last + 1, incarnation: self.incarnation.clone(), ..self.newest.clone() };
         self.claim(copy).map(|_| ())
     }
 
@@ -502,6 +572,7 @@ impl Ledger {
     /// A manifest of ours exists: what it replaces may go.
     fn take_note(&mut self, manifest: Manifest) {
         self.kept.push(Entry::of(&manifest));
+        self.last = self.last.max(manifest.sequence);
         self.newest = manifest;
         self.in_doubt = false;
         // A copy that was made to adopt is the same checkpoint as the one it was made from.
@@ -601,24 +672,30 @@ fn source_state(positions: &[SplitPosition]) -> SourceState {
 }
 
 /// The checkpoint to go on from, as it is in the store and in memory.
-fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from: From) -> Result<(Manifest, Restored)> {
+fn choose(
+    store: &dyn CheckpointStore,
+    listing: &Listing,
+    writer: &Writer,
+    from: &From,
+) -> Result<(Manifest, Restored)> {
+    if let From::Marked(marker) = from {
+        return match choose_marked(store, listing, writer, marker.as_ref())? {
+            Some(chosen) => Ok(chosen),
+            None => Ok((anew(writer), Restored { checkpoint: None, sequence: 0, skipped: Vec::new() })),
+        };
+    }
     let mut skipped = Vec::new();
-    let candidates = listing.manifests.iter().rev().filter(|(sequence, _)| match from {
-        From::Sequence(wanted) => **sequence == wanted,
-        From::Newest | From::NewestStrictly => true,
+    let candidates = listing.manifests.iter().rev().filter(|(sequence, manifest)| match from {
+        From::Sequence(wanted) => *sequence == wanted,
+        _ => manifest.as_ref().map_or(true, |manifest| manifest.committed_by == CommittedBy::Own),
     });
     for (sequence, manifest) in candidates {
-        let loaded = manifest.clone().and_then(|manifest| {
-            check_owner(&manifest, writer)?;
-            let checkpoint = (manifest.epoch > 0).then(|| load(store, &manifest)).transpose()?;
-            Ok((manifest, checkpoint))
-        });
-        match loaded {
+        match loaded(store, manifest, writer) {
             Ok((manifest, checkpoint)) => {
-                return Ok((manifest, Restored { checkpoint: checkpoint.map(Arc::new), sequence: *sequence, skipped }));
+                return Ok((manifest, Restored { checkpoint, sequence: *sequence, skipped }));
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt && from == From::Newest => skipped.push(error),
-            Err(error) if error.kind() == ErrorKind::Corrupt && from == From::NewestStrictly => {
+            Err(error) if error.kind() == ErrorKind::Corrupt && *from == From::Newest => skipped.push(error),
+            Err(error) if error.kind() == ErrorKind::Corrupt && *from == From::NewestStrictly => {
                 let hint = format!(
                     "a sink of this job publishes what a checkpoint names, so an older one can't stand in for it unasked; \
                      restore the file, or choose an older checkpoint of {} with `run --from`: what was published since \
@@ -644,21 +721,116 @@ fn choose(store: &dyn CheckpointStore, listing: &Listing, writer: &Writer, from:
         let hint = "restore the files, or begin anew with an empty directory: what was read is then read again";
         return Err(Error::new(ErrorKind::Corrupt, message).with_hint(hint));
     }
-    let manifest = Manifest {
+    Ok((anew(writer), Restored { checkpoint: None, sequence: 0, skipped }))
+}
+
+/// What comes before the first checkpoint of a job.
+fn anew(writer: &Writer) -> Manifest {
+    Manifest {
         job: writer.job.clone(),
         sequence: 0,
         lineage: 1,
         epoch: 0,
         incarnation: String::new(),
-        committed_by: CommittedBy::Own,
+        committed_by: writer.mode,
         created_millis: 0,
         max_parallelism: number(writer.max_parallelism),
         files: Vec::new(),
         sources: BTreeMap::new(),
         operators: BTreeMap::new(),
         staged: BTreeMap::new(),
+    }
+}
+
+type Loaded = (Manifest, Option<Arc<Checkpoint>>);
+
+fn loaded(store: &dyn CheckpointStore, manifest: &Result<Manifest>, writer: &Writer) -> Result<Loaded> {
+    let manifest = manifest.clone()?;
+    check_owner(&manifest, writer)?;
+    let checkpoint = (manifest.epoch > 0).then(|| load(store, &manifest)).transpose()?;
+    Ok((manifest, checkpoint.map(Arc::new)))
+}
+
+/// The checkpoint that the marker names, or a later one that needs no marker; nothing if the job begins anew.
+fn choose_marked(
+    store: &dyn CheckpointStore,
+    listing: &Listing,
+    writer: &Writer,
+    marker: Option<&Marker>,
+) -> Result<Option<(Manifest, Restored)>> {
+    let place = |manifest: &&Manifest| (manifest.lineage, manifest.epoch, manifest.sequence);
+    let newest = |by: CommittedBy| {
+        listing.manifests.values().flatten().filter(|m| m.committed_by == by && m.epoch > 0).max_by_key(place)
     };
-    Ok((manifest, Restored { checkpoint: None, sequence: 0, skipped }))
+    let (own, marked) = (newest(CommittedBy::Own), newest(CommittedBy::Marker));
+    let is_later = |manifest: &&Manifest, than: (u64, u64)| (manifest.lineage, manifest.epoch) > than;
+    let sequence = match (marker, own) {
+        (Some(marker), Some(own)) if is_later(&own, marker.place()) => own.sequence,
+        (Some(marker), _) => {
+            if marker.job != writer.job {
+                let message = format!("the marker is of job `{}`, this one is `{}`", marker.job, writer.job);
+                let hint = "give each job a name, or each deployment an application.id, of its own";
+                return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+            }
+            let wanted = Manifest::name_of(marker.checkpoint);
+            let is_named = |manifest: &Manifest| {
+                (manifest.lineage, &manifest.incarnation) == (marker.lineage, &marker.incarnation)
+            };
+            match listing.manifests.get(&marker.checkpoint) {
+                Some(Ok(manifest)) if !is_named(manifest) => {
+                    let why = "it is whole, but another checkpoint than the one that was committed";
+                    return Err(not_there(damaged(&wanted, why), store));
+                }
+                Some(_) => marker.checkpoint,
+                None => return Err(not_there(damaged(&wanted, "it is missing"), store)),
+            }
+        }
+        (None, own) => {
+            let at = own.map_or((0, 0), |own| (own.lineage, own.epoch));
+            if let Some(marked) = marked.filter(|marked| is_later(marked, at)) {
+                let (name, location) = (marked.name(), store.location());
+                let message =
+                    format!("`{name}` in {location} counts only if a marker names it, and there is no marker");
+                let hint = format!(
+                    "Kafka has forgotten the marker (offsets.retention.minutes), or it is another cluster or                      application.id than before; to go on from here all the same: `run --from {} --rewind`, after a look                      at what is in the output already",
+                    marked.sequence
+                );
+                return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+            }
+            // A manifest that can't be read may be any.
+            if let Some(error) = listing.manifests.values().find_map(|manifest| manifest.as_ref().err()) {
+                return Err(error.clone());
+            }
+            match own {
+                Some(own) => own.sequence,
+                None => return Ok(None),
+            }
+        }
+    };
+    let Some(manifest) = listing.manifests.get(&sequence) else {
+        return Err(Error::internal("the chosen checkpoint is not in the listing"));
+    };
+    let (manifest, checkpoint) = loaded(store, manifest, writer).map_err(|error| not_there(error, store))?;
+    Ok(Some((manifest, Restored { checkpoint, sequence, skipped: Vec::new() })))
+}
+
+/// The checkpoint to go on from can't be used, and no other one may stand in for it.
+fn not_there(error: Error, store: &dyn CheckpointStore) -> Error {
+    if error.kind() != ErrorKind::Corrupt {
+        return error;
+    }
+    let hint = format!(
+        "its output is committed, so no other checkpoint of {} can stand in for it unasked; restore the file, or go back to          an older one with `run --from N --rewind`: what was committed since then appears again",
+        store.location()
+    );
+    error.with_hint(hint)
+}
+
+/// Whether what the store has last counts only if a marker names it.
+pub(crate) fn needs_marker(store: &dyn CheckpointStore) -> Result<bool> {
+    let listing = Listing::read(store)?;
+    let newest = listing.manifests.values().flatten().filter(|m| m.epoch > 0).max_by_key(|m| (m.lineage, m.epoch));
+    Ok(newest.is_some_and(|newest| newest.committed_by == CommittedBy::Marker))
 }
 
 fn check_owner(manifest: &Manifest, writer: &Writer) -> Result<()> {

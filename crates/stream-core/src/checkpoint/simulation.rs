@@ -23,7 +23,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::checkpoint::ledger::{From, Ledger, Restored, Writer, load};
-use crate::checkpoint::manifest::Manifest;
+use crate::checkpoint::manifest::{CommittedBy, Manifest};
 use crate::checkpoint::store::{CheckpointStore, Creation, MemoryStore, StoredObject};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::{Parts, Snapshot};
@@ -503,6 +503,9 @@ impl Run {
         let writer = Writer {
             job: "j".to_owned(),
             incarnation: self.run.to_string(),
+            attempt: 0,
+            mode: CommittedBy::Own,
+            lineage: 0,
             max_parallelism: 8,
             retained: 1 + self.random.index(3),
             now: Timestamp::from_millis(0),
@@ -513,7 +516,7 @@ impl Run {
                 _ => From::NewestStrictly,
             };
             self.world.lock().model.adopting.insert(self.run);
-            let adopted = Ledger::adopt(store.clone(), &writer, from, |_| Ok(()));
+            let adopted = Ledger::adopt(store.clone(), &writer, from.clone(), |_| Ok(()));
             self.world.lock().model.adopting.remove(&self.run);
             match adopted {
                 Ok((ledger, restored)) => {
@@ -643,6 +646,9 @@ fn last_run(model: &Model, objects: &MemoryStore) -> std::result::Result<(), Str
     let writer = Writer {
         job: "j".to_owned(),
         incarnation: "last".to_owned(),
+        attempt: 0,
+        mode: CommittedBy::Own,
+        lineage: 0,
         max_parallelism: 8,
         retained: 1,
         now: Timestamp::from_millis(0),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 
 use crate::checkpoint::ledger::{From, Ledger, Restored, Writer};
-use crate::checkpoint::{CheckpointStore, Creation, MemoryStore, StoredObject};
+use crate::checkpoint::{CheckpointStore, CommittedBy, Creation, MemoryStore, StoredObject};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operator::Snapshot;
 use crate::runtime::checkpoint::{Checkpoint, Kept};
@@ -70,6 +70,9 @@ fn adopt(store: &Doubtful, incarnation: &str) -> (Ledger, Restored) {
     let writer = Writer {
         job: "job".to_owned(),
         incarnation: incarnation.to_owned(),
+        attempt: 0,
+        mode: CommittedBy::Own,
+        lineage: 0,
         max_parallelism: 256,
         retained: 3,
         now: Timestamp::from_millis(1),

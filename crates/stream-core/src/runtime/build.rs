@@ -42,6 +42,8 @@ pub(crate) struct Build {
     checkpoints: bool,
     /// What the job goes on from.
     restored: Option<Arc<Checkpoint>>,
+    /// The epoch that has ended.
+    epoch: u64,
     /// The number of the newest checkpoint: higher for every run that begins later.
     pub(crate) generation: u64,
     pub(crate) reporter: Arc<Reporter>,
@@ -81,6 +83,7 @@ impl Build {
             clock,
             checkpoints: false,
             restored: None,
+            epoch: 0,
             generation: 0,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
@@ -91,13 +94,19 @@ impl Build {
         (build, reports)
     }
 
-    /// Lets operators write snapshots, and go on from `restored` if there is something.
-    pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>) -> Build {
-        if let Some(checkpoint) = &restored {
-            self.epochs = Epochs::after(checkpoint.epoch);
-            self.control.start_barrier(checkpoint.epoch);
+    /// Lets operators write snapshots, and go on from `restored` if there is something, after the end of `epoch`.
+    pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>, epoch: u64) -> Build {
+        self.epochs = Epochs::after(epoch);
+        if epoch > 0 {
+            self.control.start_barrier(epoch);
+            self.control.release(epoch);
         }
-        Build { checkpoints: true, restored, ..self }
+        Build { checkpoints: true, restored, epoch, ..self }
+    }
+
+    /// Whether there is nothing to go on from.
+    pub(crate) fn begins_anew(&self) -> bool {
+        self.restored.is_none()
     }
 
     /// Whether operators write snapshots.
@@ -181,6 +190,7 @@ impl Build {
             control: self.control.clone(),
             checkpoints: self.checkpoints,
             restored: self.restored.clone(),
+            epoch: self.epoch,
             job: self.plan.job.as_str().into(),
             generation: self.generation,
         }
@@ -276,7 +286,10 @@ impl Build {
         let wakers = self.slots[..parallelism].iter().map(|s| s.waker.clone()).collect();
         let control = self.control.clone();
         let positions = self.restored.as_ref().map(|checkpoint| checkpoint.positions(operator.uid()).to_vec());
-        let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping()).going_on(positions);
+        let released = self.control.clone();
+        let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping())
+            .going_on(positions)
+            .released_by(move |epoch| released.is_released(epoch));
         let contexts: Vec<LinkContext> = (0..parallelism).map(|subtask| self.context(head, subtask)).collect();
         let Logic::Source(source) = &mut self.graph.nodes[head.0].logic else {
             return Err(Error::internal("a chain starts with an operator that is no source"));

@@ -134,6 +134,11 @@ impl Coordinator {
         if let Some(rhythm) = rhythm {
             self.schedule = Schedule::new(rhythm, first_soon, now);
         }
+        if first_soon && build.begins_anew() {
+            // A crash must not make a job that begins at the end of a topic begin at a later end.
+            self.control.hold();
+            self.schedule.demand();
+        }
     }
 
     /// Ends an epoch at least so often from now on.
@@ -224,6 +229,7 @@ impl Coordinator {
                 let hint = "look for a slow sink or back pressure, or raise execution.checkpointing.timeout";
                 self.phase = Phase::Between;
                 self.last = None;
+                self.control.release(epoch);
                 self.failed(Error::new(ErrorKind::Unavailable, message).with_hint(hint), now)?;
             }
             Some(Action::GiveUp) => {
@@ -325,6 +331,7 @@ impl Coordinator {
 
     /// A complete epoch has come to nothing; the last one is tried again.
     fn not_gathered(&mut self, completed: CompletedEpoch, error: Error, now: Duration) -> Result<()> {
+        self.control.release(completed.epoch);
         self.failed(error, now)?;
         self.phase = match self.alive {
             0 if self.last.is_some() => Phase::Waiting(completed, now + COMMIT_RETRY, Again::Gather),
@@ -339,8 +346,10 @@ impl Coordinator {
             return Err(Error::internal("a checkpoint was stored that nobody asked for"));
         };
         let is_last = self.last.is_some_and(|last| last <= completed.epoch);
+        self.control.release(completed.epoch);
         match stored {
             Ok(stored) => {
+                self.control.let_read();
                 self.counts.completed += 1;
                 let Stored { sequence, epoch, bytes } = stored;
                 for demand in self.demands.drain(..) {
@@ -472,6 +481,10 @@ pub(crate) struct Control {
     /// Whether a job that is stopped takes a last checkpoint and ends there, instead of draining.
     ends_with_checkpoint: bool,
     epoch: AtomicU64,
+    /// The last epoch that is decided: what follows it may be written outside.
+    released: AtomicU64,
+    /// Whether sources wait until the positions they begin at are stored.
+    holding: AtomicBool,
     stopping: AtomicBool,
     aborting: AtomicBool,
     wakers: Mutex<Vec<Waker>>,
@@ -520,6 +533,31 @@ impl Control {
     fn wake_all(&self) {
         for waker in self.wakers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             waker.wake();
+        }
+    }
+
+    /// Whether `epoch` was stored or given up.
+    pub(crate) fn is_released(&self, epoch: u64) -> bool {
+        self.released.load(Ordering::Acquire) >= epoch
+    }
+
+    pub(crate) fn release(&self, epoch: u64) {
+        self.released.fetch_max(epoch, Ordering::AcqRel);
+        self.wake_all();
+    }
+
+    /// Whether nothing may be read yet.
+    pub(crate) fn is_holding(&self) -> bool {
+        self.holding.load(Ordering::Acquire)
+    }
+
+    fn hold(&self) {
+        self.holding.store(true, Ordering::Release);
+    }
+
+    fn let_read(&self) {
+        if self.holding.swap(false, Ordering::AcqRel) {
+            self.wake_all();
         }
     }
 

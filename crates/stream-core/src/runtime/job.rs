@@ -15,11 +15,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::ledger::{From, Ledger, Writer};
+use crate::checkpoint::ledger::{Ledger, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::Graph;
 use crate::plan::Plan;
+use crate::random::Random;
+use crate::runtime::adoption::{Adopted, Adoption, Commits, Wanted};
 use crate::runtime::build::{Build, Slot};
 use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{CheckpointCounts, Control, Coordinator, Demand, Report, Reporter, Request};
@@ -31,10 +33,16 @@ use crate::runtime::storing::Storing;
 use crate::runtime::subtask::{Step, Subtask};
 use crate::settings::RestartStrategy;
 use crate::thread::{self, Waker};
+use crate::transaction::TransactionRun;
 
 /// How long an idle thread sleeps at most. Every event wakes it; this only bounds what a lost wake could cost. Our own
 /// tests don't forgive one.
 const MAX_SLEEP: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(100) };
+
+/// How long a run that has not taken over yet gives way to others that try the same, in pauses of random length.
+const GIVING_WAY: Duration = Duration::from_secs(120);
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// A running job.
 ///
@@ -194,6 +202,9 @@ impl Switch {
 pub(crate) struct Endurance {
     pub(crate) restart: RestartStrategy,
     pub(crate) durability: Option<Durability>,
+    /// Keeps two deployments of one job apart.
+    pub(crate) application: String,
+    pub(crate) commits: Commits,
 }
 
 /// How checkpoints are taken, and what the job goes on from.
@@ -203,6 +214,8 @@ pub(crate) struct Durability {
     pub(crate) retained: usize,
     /// A checkpoint to go on from instead of the newest.
     pub(crate) from: Option<u64>,
+    /// Even if what was committed since then appears again.
+    pub(crate) rewind: bool,
     pub(crate) allow_non_restored: bool,
 }
 
@@ -210,10 +223,11 @@ pub(crate) struct Durability {
 pub(crate) fn start(plan: Plan, graph: Graph, endurance: Endurance) -> Result<JobHandle> {
     let switch = Arc::new(Switch::new(endurance.durability.is_some()));
     let name: Arc<str> = plan.job.as_str().into();
+    let run = transaction_run(&plan, &endurance, switch.clone());
     let finished = Arc::new(AtomicBool::new(false));
     let (shared, over) = (switch.clone(), finished.clone());
     let thread = thread::spawn(&format!("{name}-coordinator"), move || {
-        let result = Attempts::new(shared.clone(), endurance).run(plan, graph);
+        let result = Attempts::new(shared.clone(), endurance, run).run(plan, graph);
         shared.control().refuse_demands();
         over.store(true, Ordering::Release);
         result
@@ -221,36 +235,53 @@ pub(crate) fn start(plan: Plan, graph: Graph, endurance: Endurance) -> Result<Jo
     Ok(JobHandle { name, switch, finished, result: Arc::new(Mutex::new(Some(thread))) })
 }
 
+fn transaction_run(plan: &Plan, endurance: &Endurance, switch: Arc<Switch>) -> TransactionRun {
+    let rhythm = endurance.durability.as_ref().map(|durability| durability.rhythm);
+    TransactionRun {
+        application: endurance.application.as_str().into(),
+        job: plan.job.as_str().into(),
+        interval: rhythm.map_or(Duration::ZERO, |rhythm| rhythm.interval),
+        checkpoint_timeout: rhythm.and_then(|rhythm| rhythm.timeout).unwrap_or_default(),
+        tolerable_failures: rhythm.and_then(|rhythm| rhythm.tolerable).unwrap_or_default(),
+        stopping: Arc::new(move || switch.is_off()),
+    }
+}
+
 /// Runs a job until it ends or may not be restarted any more.
 struct Attempts {
     switch: Arc<Switch>,
-    endurance: Endurance,
-    incarnation: String,
+    durability: Option<Durability>,
+    run: TransactionRun,
+    adoption: Adoption,
     restarts: Restarts,
+    random: Random,
     /// How often the job was restarted.
     restarted: u32,
     clock: Arc<SystemClock>,
-    /// Present between attempts, once the store has been taken over.
-    storing: Option<Storing>,
+    /// Present between attempts, once the store has been taken over, if it says by itself what counts.
+    ledger: Option<Ledger>,
+    /// Present between attempts.
+    commits: Commits,
 }
 
 impl Attempts {
-    fn new(switch: Arc<Switch>, endurance: Endurance) -> Attempts {
+    fn new(switch: Arc<Switch>, endurance: Endurance, run: TransactionRun) -> Attempts {
         #[expect(clippy::disallowed_methods, reason = "every run must have another incarnation")]
         let seed = RandomState::new().hash_one(0);
-        let restarts = Restarts::new(endurance.restart.clone(), seed);
-        let clock = Arc::new(SystemClock::new());
-        let incarnation = format!("{seed:016x}");
-        Attempts { switch, endurance, incarnation, restarts, restarted: 0, clock, storing: None }
+        let restarts = Restarts::new(endurance.restart, seed);
+        let Endurance { durability, commits, .. } = endurance;
+        let (clock, adoption) = (Arc::new(SystemClock::new()), Adoption::new(format!("{seed:016x}")));
+        let random = Random::new(seed);
+        Attempts { switch, durability, run, adoption, restarts, random, restarted: 0, clock, ledger: None, commits }
     }
 
     fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {
         let mut parts = Some((plan, graph));
         while let Some((plan, mut graph)) = parts.take() {
             let control = self.switch.renew();
-            let result = match guard(|| self.restore(&plan, &mut graph)) {
-                Ok(restored) => {
-                    let (result, rest) = self.attempt(plan, graph, control, restored);
+            let result = match guard(|| self.take_over(&plan, &mut graph)) {
+                Ok(adopted) => {
+                    let (result, rest) = self.attempt(plan, graph, control, adopted);
                     parts = rest;
                     result
                 }
@@ -264,6 +295,10 @@ impl Attempts {
                 Err(error) => parts.is_some() && self.wants_another(error),
             };
             if !goes_on {
+                let result = result.map_err(|error| self.reason(error));
+                if let Some(transactions) = self.commits.transactions() {
+                    transactions.abandon();
+                }
                 // Dropping sources and sinks runs user code.
                 let dropped = guard(|| {
                     drop(parts);
@@ -278,7 +313,9 @@ impl Attempts {
 
     /// Whether the job is restarted after this failure; returns when it is time.
     fn wants_another(&mut self, error: &Error) -> bool {
-        if self.switch.is_off() || !restart::is_retryable(error) {
+        // Fenced may be a transaction that took too long, or another run that did not get far: the marker will tell.
+        let may_be_ours = error.kind() == ErrorKind::Fenced && self.commits_all() && !self.adoption.is_replaced();
+        if self.switch.is_off() || !restart::is_retryable(error) && !may_be_ours {
             return false;
         }
         let Some(pause) = self.restarts.failed(self.clock.monotonic()) else {
@@ -305,32 +342,91 @@ impl Attempts {
         true
     }
 
+    fn commits_all(&self) -> bool {
+        matches!(self.commits, Commits::All(_))
+    }
+
+    /// Why the job is over, when it is not restarted: where transactions say that it is not theirs, the marker may know
+    /// more.
+    fn reason(&mut self, error: Error) -> Error {
+        let is_unclear = error.kind() == ErrorKind::Fenced && !self.adoption.is_replaced();
+        let Commits::All(transactions) = &mut self.commits else { return error };
+        if !is_unclear || self.switch.is_aborting() {
+            return error;
+        }
+        let marker = match transactions.marker(&self.run) {
+            Ok(marker) => marker,
+            Err(unknown) => return error.with_cause(unknown),
+        };
+        match self.adoption.check(marker.as_ref()) {
+            Err(replaced) => replaced,
+            Ok(()) => {
+                let message = format!("the transaction was lost: {}", error.message());
+                let hint = "nothing of it appears, and the next run reads its input again; if it took too long, raise \
+                            transaction.timeout.ms, and set a restart-strategy to go on by itself";
+                Error::new(ErrorKind::Unavailable, message).with_hint(hint).with_cause(error)
+            }
+        }
+    }
+
     /// What the next attempt goes on from: the newest checkpoint of this run, or at its first attempt that of the run
-    /// before.
-    fn restore(&mut self, plan: &Plan, graph: &mut Graph) -> Result<Option<Arc<Checkpoint>>> {
-        let Some(durability) = &self.endurance.durability else { return Ok(None) };
-        let restored = match &mut self.storing {
-            Some(storing) => storing.ledger.reload()?,
-            none => {
+    /// before. A run that lost the race to take over tries again.
+    fn take_over(&mut self, plan: &Plan, graph: &mut Graph) -> Result<Option<Adopted>> {
+        let until = self.clock.monotonic() + GIVING_WAY;
+        loop {
+            match self.try_to_take_over(plan, graph) {
+                Err(error) if self.adoption.may_try_again(&error) && self.clock.monotonic() < until => {
+                    let longest = u64::try_from((PAUSE_MAX - PAUSE_MIN).as_millis()).unwrap_or(u64::MAX);
+                    let pause = PAUSE_MIN + Duration::from_millis(self.random.below(longest));
+                    tracing::info!("another run of the job is taking over, trying again in {pause:.1?}: {error}");
+                    if self.wait(pause) {
+                        return Err(error);
+                    }
+                }
+                taken => return taken,
+            }
+        }
+    }
+
+    fn try_to_take_over(&mut self, plan: &Plan, graph: &mut Graph) -> Result<Option<Adopted>> {
+        let Some(durability) = &self.durability else { return Ok(None) };
+        let adopted = match self.ledger.take() {
+            Some(mut ledger) => {
+                let reloaded = ledger.reload();
+                match reloaded {
+                    Ok(restored) => {
+                        let epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+                        Adopted { ledger, restored, epoch }
+                    }
+                    Err(error) => {
+                        self.ledger = Some(ledger);
+                        return Err(error);
+                    }
+                }
+            }
+            None => {
                 let writer = Writer {
                     job: plan.job.clone(),
-                    incarnation: self.incarnation.clone(),
+                    incarnation: self.adoption.incarnation().to_owned(),
+                    attempt: u64::from(self.restarted),
+                    mode: self.commits.mode(),
+                    lineage: 0,
                     max_parallelism: plan.max_parallelism,
                     retained: durability.retained,
                     now: self.clock.wall(),
                 };
-                let from = match durability.from {
-                    Some(sequence) => From::Sequence(sequence),
-                    None if plan.nodes.iter().any(|node| node.is_staged) => From::NewestStrictly,
-                    None => From::Newest,
+                let wanted = Wanted {
+                    // A restart goes on from what this run has written itself.
+                    sequence: durability.from.filter(|_| !self.adoption.has_adopted()),
+                    rewind: durability.rewind,
+                    strict: plan.nodes.iter().any(|node| node.is_staged),
                 };
                 let allow = durability.allow_non_restored;
                 let check = |checkpoint: &Checkpoint| restore::check(checkpoint, plan, graph, allow);
-                let (ledger, restored) = Ledger::adopt(durability.store.clone(), &writer, from, check)?;
-                *none = Some(Storing::new(ledger));
-                restored
+                self.adoption.take_over(&durability.store, &mut self.commits, &self.run, writer, wanted, check)?
             }
         };
+        let restored = &adopted.restored;
         for error in &restored.skipped {
             tracing::warn!("going on from an older checkpoint, more is read again: {error}");
         }
@@ -342,7 +438,7 @@ impl Attempts {
             }
             None => tracing::info!("no checkpoint in {location}: the job begins anew"),
         }
-        Ok(restored.checkpoint)
+        Ok(Some(adopted))
     }
 
     /// Everything from opening sources to the end. The threads have ended and user objects are dropped when it returns.
@@ -351,17 +447,22 @@ impl Attempts {
         plan: Plan,
         graph: Graph,
         control: Arc<Control>,
-        restored: Option<Arc<Checkpoint>>,
+        adopted: Option<Adopted>,
     ) -> (Result<JobReport>, Option<(Plan, Graph)>) {
-        let rhythm = self.endurance.durability.as_ref().map(|durability| durability.rhythm);
-        let mut job = Job::new(plan, graph, control.clone(), self.clock.clone(), rhythm, restored);
-        job.build.generation = self.storing.as_ref().map_or(0, |storing| storing.ledger.newest().0);
-        job.storing = self.storing.take();
+        let rhythm = self.durability.as_ref().map(|durability| durability.rhythm);
+        let mut job = Job::new(plan, graph, control.clone(), self.clock.clone(), rhythm);
+        if let Some(Adopted { ledger, restored, epoch }) = adopted {
+            job.build = job.build.checkpointed(restored.checkpoint, epoch);
+            job.build.generation = ledger.newest().0;
+            job.storing = Some(Storing::new(ledger, std::mem::take(&mut self.commits)));
+        }
         let waker = &self.switch.waker;
         control.add_waker(waker.clone());
         let result = guard(|| if job.open()? { job.run(waker) } else { Ok(JobReport::default()) });
         control.abort();
-        self.storing = job.join(self.switch.is_aborting());
+        if let Some(storing) = job.join(self.switch.is_aborting()) {
+            (self.ledger, self.commits) = storing.into_parts();
+        }
         // Dropping committers and whatever else is left runs user code.
         let mut parts = None;
         let dropped = guard(|| {
@@ -386,19 +487,9 @@ struct Job {
 }
 
 impl Job {
-    fn new(
-        plan: Plan,
-        graph: Graph,
-        control: Arc<Control>,
-        clock: Arc<SystemClock>,
-        rhythm: Option<Rhythm>,
-        restored: Option<Arc<Checkpoint>>,
-    ) -> Job {
+    fn new(plan: Plan, graph: Graph, control: Arc<Control>, clock: Arc<SystemClock>, rhythm: Option<Rhythm>) -> Job {
         let coordinator = Coordinator::new(&plan.job, control.clone());
-        let (mut build, reports) = Build::new(plan, graph, control.clone(), clock.clone());
-        if rhythm.is_some() {
-            build = build.checkpointed(restored);
-        }
+        let (build, reports) = Build::new(plan, graph, control.clone(), clock.clone());
         let threads = Vec::new();
         Job { build, coordinator, control, rhythm, threads, reports, clock, storing: None, storer: None }
     }
@@ -485,7 +576,10 @@ impl Job {
 fn store(mut storing: Storing, requests: &mpsc::Receiver<Request>, reporter: &Reporter, clock: &dyn Clock) -> Storing {
     while let Ok(request) = requests.recv() {
         let stored = guard(|| storing.store(request, clock.wall()));
-        reporter.send(Report::Stored(stored));
+        reporter.send(match stored {
+            Err(error) if storing.is_lost() => Report::Failed(error),
+            stored => Report::Stored(stored),
+        });
     }
     // User code, whose panic must not take the ledger along.
     let committers = storing.take_committers();

@@ -72,6 +72,8 @@ pub(crate) struct LinkContext {
     pub(crate) checkpoints: bool,
     /// What the job goes on from.
     pub(crate) restored: Option<Arc<Checkpoint>>,
+    /// The epoch that has ended when the job begins.
+    pub(crate) epoch: u64,
     pub(crate) job: Arc<str>,
     /// Higher for every run that begins later.
     pub(crate) generation: u64,
@@ -430,7 +432,10 @@ impl<T: Send> Output<T> for SinkLink<T> {
 
 impl<T: Send> Link<T> for SinkLink<T> {
     fn resume(&mut self) -> Result<Resume> {
-        let SinkState::Flushing(epoch) = self.state else { return Ok(Resume::Clear) };
+        let SinkState::Flushing(epoch) = self.state else {
+            self.guarded(|writer| writer.resume())?;
+            return Ok(Resume::Clear);
+        };
         if !self.guarded(|writer| writer.flushed())? {
             return Ok(Resume::Blocked);
         }

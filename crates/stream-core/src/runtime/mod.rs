@@ -4,6 +4,7 @@
 //! (one step of one chain), [`build`] (from plan to subtasks), [`coordinator`] (epochs; [`schedule`]: when), [`storing`]
 //! (what happens to a checkpoint), [`job`] (threads).
 
+pub(crate) mod adoption;
 pub(crate) mod alignment;
 pub(crate) mod build;
 pub(crate) mod checkpoint;

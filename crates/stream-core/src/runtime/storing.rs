@@ -1,9 +1,10 @@
 //! What happens to a checkpoint once it is complete: made durable, counted, published.
 //!
 //! 1. What staged sinks have put aside is made durable.
-//! 2. The checkpoint is written, its manifest last. From here on it counts.
-//! 3. What was put aside is published. A crash before or in this step changes nothing: the next run publishes it.
-//! 4. What the checkpoint has replaced is deleted.
+//! 2. The checkpoint is written, its manifest last. From here on it counts, unless transactions commit it.
+//! 3. Where they do, the transaction is committed, with a marker that names the checkpoint. From here on it counts.
+//! 4. What was put aside is published. A crash before or in this step changes nothing: the next run publishes it.
+//! 5. What the checkpoint has replaced is deleted.
 //!
 //! All of it may wait for a disk, so production does it on a thread of its own; the stepped scheduler does it as one of
 //! its steps.
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use crate::checkpoint::ledger::Ledger;
 use crate::error::Result;
 use crate::operator::OperatorContext;
+use crate::runtime::adoption::Commits;
 use crate::runtime::coordinator::Request;
 use crate::runtime::link::guard;
 use crate::sink::StagedCommitter;
@@ -27,6 +29,9 @@ pub(crate) struct Storing {
     committers: StagedCommitters,
     /// What a checkpoint that counts has put aside and nobody could publish yet.
     unpublished: BTreeMap<String, Vec<Vec<u8>>>,
+    commits: Commits,
+    /// A commit has failed: what counts is not known before somebody takes over again.
+    is_lost: bool,
 }
 
 /// A checkpoint that is durable and published.
@@ -39,8 +44,20 @@ pub(crate) struct Stored {
 }
 
 impl Storing {
-    pub(crate) fn new(ledger: Ledger) -> Storing {
-        Storing { ledger, committers: StagedCommitters::new(), unpublished: BTreeMap::new() }
+    pub(crate) fn new(ledger: Ledger, commits: Commits) -> Storing {
+        let (committers, unpublished) = (StagedCommitters::new(), BTreeMap::new());
+        Storing { ledger, committers, unpublished, commits, is_lost: false }
+    }
+
+    /// Whether this attempt can't go on, because a commit has failed.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost
+    }
+
+    /// What an attempt leaves to the next one: the ledger, too, if it says by itself what counts.
+    pub(crate) fn into_parts(self) -> (Option<Ledger>, Commits) {
+        let ledger = (!matches!(self.commits, Commits::All(_))).then_some(self.ledger);
+        (ledger, self.commits)
     }
 
     /// Who publishes in this run of the job.
@@ -76,7 +93,15 @@ impl Storing {
                 return Err(error.at(|| operator.place(None)));
             }
         }
+        let positions = self.ledger.kept().map(|kept| kept.positions.clone()).unwrap_or_default();
         let written = self.ledger.write(now)?;
+        if let Commits::All(transactions) = &mut self.commits {
+            let marker = self.ledger.marker(epoch);
+            let committed = guard(|| transactions.commit(&marker, &positions));
+            self.is_lost = committed.is_err();
+            committed?;
+            self.ledger.committed();
+        }
         self.unpublished = written.staged;
         self.publish()?;
         self.ledger.delete_superseded();

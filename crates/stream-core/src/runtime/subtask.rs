@@ -118,6 +118,8 @@ impl<T: Send> SourceSubtask<T> {
         if epoch > self.epoch {
             self.epoch = epoch;
             self.report(epoch)?;
+            let (reader, operator) = (&mut self.reader, &self.context.operator);
+            guard(|| reader.barrier(Barrier { epoch })).map_err(|e| e.at(|| operator.place(None)))?;
             self.next.barrier(Barrier { epoch })?;
             return Ok(Step::Worked);
         }
@@ -129,6 +131,9 @@ impl<T: Send> SourceSubtask<T> {
             if std::mem::take(&mut self.dirty) {
                 self.next.flush()?;
             }
+            return Ok(Step::Idle);
+        }
+        if self.context.control.is_holding() {
             return Ok(Step::Idle);
         }
         if !self.next.room() {

@@ -15,6 +15,7 @@ use crate::state::StateBackend;
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) name: Option<String>,
+    pub(super) application: Option<String>,
     pub(super) parallelism: u32,
     pub(super) max_parallelism: Option<u32>,
     pub(super) runtime_mode: usize,
@@ -22,7 +23,7 @@ pub(super) struct Draft {
     pub(super) checkpoints_enabled: Option<bool>,
     pub(super) interval: Option<Duration>,
     pub(super) mode: usize,
-    pub(super) timeout: Duration,
+    pub(super) timeout: Option<Duration>,
     pub(super) min_pause: Duration,
     pub(super) max_concurrent: u32,
     pub(super) unaligned: bool,
@@ -63,6 +64,7 @@ pub(super) fn settle(intake: &mut Intake) -> JobSettings {
     let storage = draft.storage.map_or(files, |storage| storage == 1);
     JobSettings {
         name: draft.name,
+        application: draft.application.unwrap_or_default(),
         parallelism: usize::try_from(draft.parallelism).unwrap_or(1),
         max_parallelism: draft.max_parallelism.and_then(|most| usize::try_from(most).ok()).unwrap_or(MAX_PARALLELISM),
         runtime_mode: match draft.runtime_mode {

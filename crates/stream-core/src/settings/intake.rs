@@ -43,7 +43,8 @@ pub(super) fn take_in(configuration: &Configuration) -> Intake {
 }
 
 /// The first parts of the keys that this module answers for.
-pub(crate) const SECTIONS: [&str; 6] = ["flink", "parallelism", "pipeline", "execution", "restart-strategy", "state"];
+pub(crate) const SECTIONS: [&str; 7] =
+    ["application", "flink", "parallelism", "pipeline", "execution", "restart-strategy", "state"];
 
 fn is_ours(key: &str) -> bool {
     SECTIONS.contains(&key.split('.').next().unwrap_or_default())

@@ -55,6 +55,8 @@ use crate::state::StateBackend;
 pub struct JobSettings {
     /// `pipeline.name`: what the job is called where its program gives it no name.
     pub name: Option<String>,
+    /// `application.id`: keeps deployments of one job on one Kafka cluster apart; `default` by default.
+    pub application: String,
     /// `parallelism.default`: how many subtasks run an operator that sets no number itself; 1 by default, at most
     /// 32,768.
     pub parallelism: usize,
@@ -95,8 +97,9 @@ pub struct Checkpointing {
     pub interval: Duration,
     /// `execution.checkpointing.mode`; exactly once by default.
     pub mode: CheckpointMode,
-    /// `execution.checkpointing.timeout`: one that takes longer is given up; 10 min by default.
-    pub timeout: Duration,
+    /// `execution.checkpointing.timeout`: one that takes longer is given up; by default after 10 min, after 60 s where a
+    /// transaction commits it.
+    pub timeout: Option<Duration>,
     /// `execution.checkpointing.min-pause`: from the end of one to the start of the next, at least; 0 by default.
     pub min_pause: Duration,
     /// `execution.checkpointing.max-concurrent-checkpoints`: what was asked for. One is under way at a time.

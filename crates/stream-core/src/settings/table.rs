@@ -186,6 +186,13 @@ const ONE_PROCESS: &str = "one process, no deployment target: it runs where it i
 pub(super) const ROWS: &[Row] = &[
     Row::new("pipeline.name", Rule::Text(|d, v| d.name = Some(v)), Fate::Acts, "name of the job; `app.name` wins"),
     Row::new(
+        "application.id",
+        Rule::Text(|d, v| d.application = Some(v)),
+        Fate::Acts,
+        "keeps deployments of one job on one Kafka cluster apart: it is in the names of transactions and of the group that holds their markers",
+    )
+    .default("default"),
+    Row::new(
         "parallelism.default",
         whole(1, PARALLELISM_MAX, |d, v| d.parallelism = v),
         Fate::Acts,
@@ -244,11 +251,10 @@ pub(super) const ROWS: &[Row] = &[
     .old(&["flink.checkpoints.mode"]),
     Row::new(
         "execution.checkpointing.timeout",
-        Rule::Duration { least: Duration::from_millis(10), put: |d, v| d.timeout = v },
+        Rule::Duration { least: Duration::from_millis(10), put: |d, v| d.timeout = Some(v) },
         CHECKPOINTS,
-        "a checkpoint that takes longer is given up",
+        "a checkpoint that takes longer is given up; not given, 10 min, and 60 s where a transaction commits it",
     )
-    .default("10 min")
     .old(&["flink.checkpoints.timeout"]),
     Row::new(
         "execution.checkpointing.min-pause",

@@ -142,6 +142,7 @@ fn warnings(yaml: &str) -> String {
 fn nothing_said_is_flinks_defaults() {
     let expected = JobSettings {
         name: None,
+        application: "default".to_owned(),
         parallelism: 1,
         max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
@@ -166,6 +167,7 @@ fn nothing_said_is_flinks_defaults() {
 fn old_and_new_spellings_give_equal_settings() {
     let expected = JobSettings {
         name: Some("quickstart".to_owned()),
+        application: "default".to_owned(),
         parallelism: 2,
         max_parallelism: 256,
         runtime_mode: RuntimeMode::Streaming,
@@ -173,7 +175,7 @@ fn old_and_new_spellings_give_equal_settings() {
         checkpointing: Some(Checkpointing {
             interval: Duration::from_secs(30),
             mode: CheckpointMode::ExactlyOnce,
-            timeout: Duration::from_secs(300),
+            timeout: Some(Duration::from_secs(300)),
             min_pause: Duration::from_millis(500),
             max_concurrent: 1,
             unaligned: true,

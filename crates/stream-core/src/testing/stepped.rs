@@ -13,13 +13,14 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::ledger::{From, Ledger, Writer};
+use crate::checkpoint::ledger::Writer;
 use crate::clock::Clock;
 use crate::context::StreamingContext;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::runtime::adoption::{Adopted, Adoption, Commits, Wanted};
 use crate::runtime::build::{Build, Slot};
 use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::coordinator::{Control, Coordinator, Report, Request};
@@ -30,6 +31,7 @@ use crate::runtime::storing::Storing;
 use crate::runtime::subtask::{Step, Subtask};
 use crate::testing::clock::VirtualClock;
 use crate::thread::Waker;
+use crate::transaction::TransactionRun;
 
 /// How many steps one call may take: a job that never rests has to fail its test, not to hang it.
 const STEPS_MAX: u64 = if cfg!(test) { 1000 } else { 1_000_000 };
@@ -71,6 +73,9 @@ pub struct SteppedJob {
     seed: u64,
     /// How many runs there were.
     incarnation: u64,
+    /// Present between runs.
+    commits: Commits,
+    run: TransactionRun,
     clock: VirtualClock,
     random: Random,
     /// The longest that a step may take on the virtual clock.
@@ -130,6 +135,7 @@ impl SteppedJob {
     /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
     pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
         let (ends_with_checkpoint, store) = context.stepped_durability();
+        let (commits, run) = context.stepped_commits(job);
         let (plan, graph) = context.planned(job)?;
         let mut stepped = SteppedJob {
             job: job.to_owned(),
@@ -138,6 +144,8 @@ impl SteppedJob {
             store,
             seed,
             incarnation: 0,
+            commits,
+            run,
             clock: VirtualClock::new(),
             random: Random::new(seed),
             step_time: Duration::ZERO,
@@ -198,7 +206,8 @@ impl SteppedJob {
         // Whoever is told to give up now drops what it has without another word.
         self.control.abort();
         let Running { slots, build, coordinator, reports, storing, request: _ } = running;
-        drop((slots, coordinator, reports, storing));
+        drop((slots, coordinator, reports));
+        self.commits = storing.into_parts().1;
         let (plan, graph) = build.into_parts();
         let plan = match parallelism {
             Some(parallelism) => plan.rescaled(&graph, parallelism)?,
@@ -214,25 +223,30 @@ impl SteppedJob {
     fn launch(&mut self, plan: Plan, mut graph: Graph) -> Result<u64> {
         self.control = Arc::new(Control::new(self.ends_with_checkpoint));
         self.incarnation += 1;
+        let mut adoption = Adoption::new(format!("{:x}.{}", self.seed, self.incarnation));
         let writer = Writer {
             job: self.job.clone(),
-            incarnation: format!("{:x}.{}", self.seed, self.incarnation),
+            incarnation: adoption.incarnation().to_owned(),
+            attempt: 0,
+            mode: self.commits.mode(),
+            lineage: 0,
             max_parallelism: plan.max_parallelism,
             retained: 3,
             now: self.clock.wall(),
         };
         let check = |checkpoint: &Checkpoint| restore::check(checkpoint, &plan, &mut graph, false);
-        let (ledger, restored) = Ledger::adopt(self.store.clone(), &writer, From::NewestStrictly, check)?;
-        let epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
+        let wanted = Wanted { strict: true, ..Wanted::default() };
+        let adopted = adoption.take_over(&self.store, &mut self.commits, &self.run, writer, wanted, check)?;
+        let Adopted { ledger, restored, epoch } = adopted;
         let coordinator = Coordinator::new(&plan.job, self.control.clone());
         let (mut build, reports) = Build::new(plan, graph, self.control.clone(), Arc::new(self.clock.clone()));
         build.generation = ledger.newest().0;
         self.running = Some(Running {
             slots: Vec::new(),
-            build: build.checkpointed(restored.checkpoint),
+            build: build.checkpointed(restored.checkpoint, epoch),
             coordinator,
             reports,
-            storing: Storing::new(ledger),
+            storing: Storing::new(ledger, std::mem::take(&mut self.commits)),
             request: None,
         });
         Ok(epoch)
@@ -443,7 +457,11 @@ impl Running {
             let Some(request) = self.request.take() else { return Ok(false) };
             let stored = guard(|| self.storing.store(request, wall));
             trace.steps.push_back((now, 0, Done::Store));
-            self.coordinator.on_report(Report::Stored(stored), now)?;
+            let report = match stored {
+                Err(error) if self.storing.is_lost() => Report::Failed(error),
+                stored => Report::Stored(stored),
+            };
+            self.coordinator.on_report(report, now)?;
             self.coordinate(now)?;
             return Ok(true);
         };

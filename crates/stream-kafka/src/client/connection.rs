@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     /// Whether a broker has not let the user in.
     refused: AtomicBool,
     trouble: Mutex<Option<String>>,
+    /// Whether there was trouble since somebody asked.
+    disturbed: AtomicBool,
     delivery: Mutex<Option<Error>>,
 }
 
@@ -52,7 +54,13 @@ impl Connection {
         self.delivery.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
+    /// Whether a broker could not be reached, or a connection was lost, since the last call.
+    pub(crate) fn take_disturbance(&self) -> bool {
+        self.disturbed.swap(false, Ordering::AcqRel)
+    }
+
     fn note(&self, trouble: String) {
+        self.disturbed.store(true, Ordering::Release);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
     }
 }

@@ -5,7 +5,7 @@
 //! thread, which flushes. What may block (metadata, positions, commits) is called while the job opens or from
 //! the coordinator's thread.
 //!
-//! `unsafe` lives in [`consumer`], [`producer`] and [`rights`] alone: librdkafka's batch queue and produce calls have no
+//! `unsafe` lives in [`consumer`], [`producer`], [`rights`] and [`transactional`] alone: librdkafka's batch queue and produce calls have no
 //! safe wrapper in the crate, and they are what makes the difference in speed (figures in docs/benchmarks.md); neither
 //! has the question what a user may do.
 
@@ -16,6 +16,8 @@ pub(crate) mod consumer;
 pub(crate) mod producer;
 #[allow(unsafe_code, reason = "asking for authorized operations has no safe wrapper")]
 pub(crate) mod rights;
+#[allow(unsafe_code, reason = "the offsets of a whole group, and offsets for any group, have no safe wrapper")]
+pub(crate) mod transactional;
 
 use std::time::Duration;
 
@@ -81,9 +83,18 @@ fn classify(code: ErrorCode) -> (ErrorKind, &'static str) {
             ErrorKind::Data,
             "raise max.request.size here and max.message.bytes of the topic, or write smaller records",
         ),
-        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
-            (ErrorKind::Fenced, "another instance uses the same transactional.id")
+        Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::TransactionCoordinatorFenced => {
+            (ErrorKind::Fenced, "another instance uses the same transactional.id, or the transaction took too long")
         }
+        Code::InvalidTransactionTimeout => (
+            ErrorKind::Config,
+            "the brokers allow less than that (their transaction.max.timeout.ms, 15 minutes by default): lower \
+             transaction.timeout.ms, or the checkpoint interval and timeout that it is made of",
+        ),
+        Code::TransactionalIdAuthorizationFailed => (
+            ErrorKind::Config,
+            "the user needs Write and Describe on the transactional id: a prefixed right on stream-rs/",
+        ),
         _ => (ErrorKind::Unavailable, "the client goes on trying; check that the brokers are reachable"),
     }
 }

@@ -306,6 +306,39 @@ impl ProducerHandle {
         Ok(ProducerTopic { raw, topic, producer: self.clone() })
     }
 
+    /// The client library's producer.
+    pub(super) fn client(&self) -> &BaseProducer<Connection> {
+        &self.shared.producer
+    }
+
+    /// Waits until everything that was sent is acknowledged.
+    ///
+    /// # Errors
+    /// What [`ProducerHandle::check`] says.
+    pub(crate) fn flush_now(&self) -> Result<()> {
+        loop {
+            // SAFETY: the handle is alive.
+            unsafe { rd::rd_kafka_flush(self.shared.producer.client().native_ptr(), millis(FLUSH)) };
+            self.shared.serve();
+            self.check()?;
+            if self.shared.outstanding() == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a connection was lost or refused since the last call.
+    pub(crate) fn was_disturbed(&self) -> bool {
+        self.shared.producer.context().take_disturbance()
+    }
+
+    /// Takes over the subtasks of another handle, which nobody uses any more.
+    pub(crate) fn succeed(&self, other: &ProducerHandle) {
+        let (mut own, other) = (self.shared.lock(), other.shared.lock());
+        own.members = other.members;
+        own.wakers.clone_from(&other.wakers);
+    }
+
     /// Who the handle is to the brokers.
     pub(crate) fn account(&self) -> &Account {
         self.shared.producer.context().account()

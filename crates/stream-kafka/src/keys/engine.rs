@@ -56,6 +56,9 @@ pub struct EngineSettings {
     pub transactional_id: Option<String>,
     /// `transaction.timeout.ms`.
     pub transaction_timeout: Option<Duration>,
+    /// `commit.epoch-bump`: when the producer of exactly-once gets a new epoch. By default after every commit if they are 5 s
+    /// apart or more, otherwise after one that was disturbed.
+    pub epoch_bump: Option<EpochBump>,
     /// `schema.registry.url` and its relatives.
     pub schema_registry: Option<SchemaRegistry>,
     /// `on_bad_record`. Default: fail.
@@ -95,6 +98,7 @@ impl Default for EngineSettings {
             partitioner: PartitionerChoice::default(),
             transactional_id: None,
             transaction_timeout: None,
+            epoch_bump: None,
             schema_registry: None,
             on_bad_record: None,
             bad_records_max_ratio: None,
@@ -121,6 +125,16 @@ pub enum Semantic {
     ExactlyOnce,
     /// No promise.
     None,
+}
+
+/// When the producer of exactly-once gets a new epoch (`commit.epoch-bump`). Only a new epoch is proof against a request
+/// to end a transaction that arrives late and once more (KAFKA-17754).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EpochBump {
+    /// After every commit; sinks wait for half a second longer then.
+    Always,
+    /// After a commit that may have been sent twice: repeated, slow, or with a connection lost.
+    OnDisturbance,
 }
 
 /// Where to read when a partition has no position, or an unusable one (`auto.offset.reset`).

@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use engine::{
-    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, IsolationLevel, PartitionerChoice,
+    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, EpochBump, IsolationLevel, PartitionerChoice,
     SchemaRegistry, Semantic,
 };
 pub use secret::is_secret;

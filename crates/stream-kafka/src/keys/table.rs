@@ -271,6 +271,7 @@ pub const ROWS: &[Row] = rows! {
     "topic" Both Engine [] (NAME) "StreamPark: one name, a list, commas or spaces; a sink has one"
     "pattern" Source Engine [] (NAME) "StreamPark: regular expression of topic names; not together with `topic`"
     "semantic" Sink Engine [] (NAME) "StreamPark: `AT_LEAST_ONCE` (default), `EXACTLY_ONCE`, `NONE`"
+    "commit.epoch-bump" Sink Engine [] (Rule::Words(&["always", "on_disturbance"])) "stream-rs: when the producer of exactly-once gets a new epoch; default `always` for checkpoint intervals of 5 s and more, else `on_disturbance`"
     "start.from.timestamp" Source Engine [] (int(0, LONG)) "StreamPark: milliseconds since the epoch, for partitions without an offset of their own"
     "start.from.offset.topic" Source Engine [] (NAME) "StreamPark: the topics that have a `start.from.offset.<topic>`"
     "start.from.offset.<topic>" Source Engine [] (NAME) "StreamPark: `0:182,1:183` is partition:offset"

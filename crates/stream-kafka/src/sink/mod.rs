@@ -18,14 +18,17 @@ use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
 use crate::record::Topic;
 use crate::schema::{DefaultSchema, JsonSchema, ProducerRecord, SerializationSchema, With};
 use crate::settings::{Chosen, Settings};
+use crate::transactions::{self, Cluster, JobTransactions, Member};
 use crate::waiting::Limit;
-use writer::KafkaWriter;
+use writer::{KafkaWriter, Output};
 
 /// Writes a stream to Kafka, as `kafka.sink` (or `kafka.sink.<alias>`) of the configuration says.
 ///
-/// *Order:* what one subtask writes to one partition stays in order. *Delivery:* at least once: at every barrier all
-/// outstanding records are flushed and every delivery is checked before sources commit their positions. *Time:* a
-/// record's event time becomes its Kafka timestamp.
+/// *Order:* what one subtask writes to one partition stays in order. *Delivery:* as `semantic` says. `AT_LEAST_ONCE`, the
+/// default: at every barrier all outstanding records are flushed and every delivery is checked before sources commit
+/// their positions. `EXACTLY_ONCE`: records are written in a transaction, which is committed together with the
+/// checkpoint of its epoch, so readers of committed records see each of them once, once per checkpoint interval.
+/// *Time:* a record's event time becomes its Kafka timestamp.
 ///
 /// # Example
 /// ```
@@ -155,13 +158,29 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
                 None
             }
         };
+        let cluster = description.as_ref().and_then(|description| self.transactions(description));
         let node = KafkaSinkNode {
             description,
+            cluster,
             serializer: self.serializer,
             partitioner: Arc::new(self.partitioner),
             producer: None,
         };
         stream.sink("kafka", node)
+    }
+
+    /// The transactions that this sink takes part in, if it promises exactly-once.
+    fn transactions(&self, description: &Description) -> Option<Arc<Cluster>> {
+        let Description { client, engine, brokers, topic, section, is_dev, .. } = description;
+        let member = Member { section, client, engine, brokers, topic: *topic };
+        if engine.semantic != Semantic::ExactlyOnce {
+            if !is_dev {
+                transactions::settle_by(self.context, &member);
+            }
+            return None;
+        }
+        let joined = self.context.shared::<JobTransactions>().join(self.context, &member);
+        joined.map_err(|error| self.context.reject(error)).ok()
     }
 
     /// Checks everything that can be checked without a broker.
@@ -179,14 +198,18 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         if let Some(error) = Error::join(errors) {
             return Err(error);
         }
+        let section = settings.section.prefix().to_owned();
         let mut client = settings.translation.client;
         let is_dev = dev::is_dev(&client);
+        if is_dev && engine.semantic == Semantic::ExactlyOnce {
+            return Err(dev::no_transactions());
+        }
         let brokers = dev::resolve(&mut client, &[topic.as_str().to_owned()])?;
         let choice = engine.partitioner;
         let by_client =
             matches!(choice, PartitionerChoice::Murmur2 | PartitionerChoice::IgnoreKeys | PartitionerChoice::Client);
         let client_partitions = by_client && !self.partitioner_in_code;
-        Ok(Description { client, brokers, topic, engine, is_dev, client_partitions })
+        Ok(Description { section, client, brokers, topic, engine, is_dev, client_partitions })
     }
 
     fn choose_topic(&self, settings: &Settings, engine: &EngineSettings, default_topic: Option<&str>) -> Result<Topic> {
@@ -215,10 +238,6 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
 fn unsupported(settings: &Settings, partitioner_in_code: bool) -> Vec<Error> {
     let engine = &settings.translation.engine;
     let mut errors = Vec::new();
-    if engine.semantic == Semantic::ExactlyOnce {
-        let hint = "write semantic: AT_LEAST_ONCE; docs/src/status.md says what works today";
-        errors.push(settings.error("semantic", "exactly-once is not supported yet", hint));
-    }
     if engine.transactional_id.is_some() {
         let message = "an at-least-once sink writes without transactions";
         errors.push(settings.error("transactional.id", message, "remove the line"));
@@ -241,6 +260,8 @@ const CHECK_CAPACITY: usize = 1;
 
 /// A checked sink.
 struct Description {
+    /// Its section of the configuration.
+    section: String,
     client: BTreeMap<String, String>,
     brokers: String,
     topic: Topic,
@@ -254,6 +275,8 @@ struct KafkaSinkNode<S, P> {
     description: Option<Description>,
     serializer: S,
     partitioner: Arc<P>,
+    /// The job's transactions, if it writes in them.
+    cluster: Option<Arc<Cluster>>,
     /// Made for the first subtask, shared by all.
     producer: Option<Arc<ProducerHandle>>,
 }
@@ -268,9 +291,10 @@ where
         let Some(description) = &self.description else {
             return Err(Error::internal("a sink with mistakes in its settings was started"));
         };
-        let producer = match &self.producer {
-            Some(producer) => producer.clone(),
-            None => {
+        let producer = match (&self.cluster, &self.producer) {
+            (Some(cluster), _) => cluster.producer()?,
+            (None, Some(producer)) => producer.clone(),
+            (None, None) => {
                 let capacity = description.client.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
                 // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
                 let capacity = capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n });
@@ -280,6 +304,13 @@ where
             }
         };
         producer.join(context.waker.clone());
+        let output = match &self.cluster {
+            Some(cluster) => {
+                let (released, waker) = (context.released(), context.waker.clone());
+                Output::Transaction(Box::new(cluster.lane(released, waker, description.engine.max_block)?))
+            }
+            None => Output::Direct(producer),
+        };
         let writer = KafkaWriter::new(
             description.topic,
             description.brokers.clone(),
@@ -288,7 +319,7 @@ where
             description.client_partitions,
             self.serializer.clone(),
             self.partitioner.clone(),
-            producer,
+            output,
             context,
         )?;
         Ok(Box::new(writer))

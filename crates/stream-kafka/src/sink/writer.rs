@@ -15,6 +15,7 @@ use crate::keys::EngineSettings;
 use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
 use crate::record::Topic;
 use crate::schema::{ProducerRecord, SerializationSchema};
+use crate::transactions::Lane;
 use crate::waiting::{Limit, Question, Signs, wait_for};
 
 /// How long to wait between two tries when the send queue is full.
@@ -35,11 +36,21 @@ pub(super) struct KafkaWriter<T, S, P> {
     flush: Flush,
     client_partitions: bool,
     connect: Connect,
+    output: Output,
+    /// The epoch that has ended, until it is flushed.
+    ended: u64,
+}
+
+/// Where records go.
+pub(super) enum Output {
+    /// Straight to the sink's own producer.
+    Direct(Arc<ProducerHandle>),
+    /// Into the job's transaction.
+    Transaction(Box<Lane>),
 }
 
 /// What it takes to find a topic's partitions.
 struct Connect {
-    producer: Arc<ProducerHandle>,
     brokers: String,
     is_dev: bool,
     max_block: Duration,
@@ -49,7 +60,8 @@ struct Connect {
 }
 
 struct TopicState<T> {
-    topic: ProducerTopic,
+    /// None in a transaction, where the lane has it.
+    topic: Option<ProducerTopic>,
     partitions: Vec<i32>,
     partitioner: Box<dyn TopicPartitioner<T>>,
     /// Bytes written, where the broker is one that keeps little.
@@ -60,6 +72,8 @@ struct TopicState<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flush {
     Done,
+    /// Records wait for the transaction of their epoch; the flag says whether nothing follows.
+    Draining(bool),
     /// Waits for this round of the shared producer; the flag says whether nothing follows it.
     Waiting(u64, bool),
 }
@@ -79,11 +93,10 @@ where
         client_partitions: bool,
         schema: S,
         partitioner: Arc<P>,
-        producer: Arc<ProducerHandle>,
+        output: Output,
         context: &SinkContext,
     ) -> Result<KafkaWriter<T, S, P>> {
         let connect = Connect {
-            producer,
             brokers,
             is_dev,
             max_block: engine.max_block,
@@ -91,7 +104,7 @@ where
             subtask: context.operator.subtask(),
             parallelism: context.operator.parallelism(),
         };
-        let state = connect.open(topic, &*partitioner, &|| context.is_stopping())?;
+        let state = connect.open(&output, topic, &*partitioner, &|| context.is_stopping())?;
         Ok(KafkaWriter {
             schema,
             partitioner,
@@ -103,6 +116,8 @@ where
             flush: Flush::Done,
             client_partitions,
             connect,
+            output,
+            ended: 0,
         })
     }
 
@@ -118,7 +133,7 @@ where
         let state = match self.topics.entry(topic) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
             std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(self.connect.open(topic, &*self.partitioner, &|| false)?)
+                entry.insert(self.connect.open(&self.output, topic, &*self.partitioner, &|| false)?)
             }
         };
         let partition = match self.record.partition() {
@@ -134,10 +149,14 @@ where
         if let Some(volume) = &state.volume {
             volume.add(self.record.bytes())?;
         }
-        match state.topic.produce(partition, &self.record) {
-            Ok(()) => Ok(()),
-            Err(Refused::Failed(error)) => Err(error),
-            Err(Refused::Full) => self.connect.send_when_there_is_room(&state.topic, partition, &self.record),
+        match (&mut self.output, &state.topic) {
+            (Output::Transaction(lane), _) => lane.send(topic, partition, &self.record),
+            (Output::Direct(producer), Some(topic)) => match topic.produce(partition, &self.record) {
+                Ok(()) => Ok(()),
+                Err(Refused::Failed(error)) => Err(error),
+                Err(Refused::Full) => self.connect.send_when_there_is_room(producer, topic, partition, &self.record),
+            },
+            (Output::Direct(_), None) => Err(Error::internal("a topic was opened without a handle")),
         }
     }
 }
@@ -161,27 +180,55 @@ pub(super) fn find_partitions(
     })
 }
 
+impl Output {
+    fn producer(&self) -> &Arc<ProducerHandle> {
+        match self {
+            Output::Direct(producer) => producer,
+            Output::Transaction(lane) => lane.producer(),
+        }
+    }
+
+    /// Whether nothing waits for the transaction that it belongs to.
+    fn open(&mut self) -> Result<bool> {
+        match self {
+            Output::Direct(_) => Ok(true),
+            Output::Transaction(lane) => lane.open(),
+        }
+    }
+}
+
 impl Connect {
     fn open<T, P: KafkaPartitioner<T>>(
         &self,
+        output: &Output,
         topic: Topic,
         partitioner: &P,
         stopping: &dyn Fn() -> bool,
     ) -> Result<TopicState<T>> {
         let limit = Limit { time: self.max_block, key: "max.block.ms" };
-        let partitions = find_partitions(&self.producer, topic, &self.brokers, limit, stopping)?;
+        let partitions = find_partitions(output.producer(), topic, &self.brokers, limit, stopping)?;
         let partitioner = partitioner.for_topic(topic.as_str(), self.subtask, self.parallelism);
         let volume = self.is_dev.then(|| dev::Volume::of(topic));
-        Ok(TopicState { topic: self.producer.topic(topic)?, partitions, partitioner, volume })
+        let topic = match output {
+            Output::Direct(producer) => Some(producer.topic(topic)?),
+            Output::Transaction(_) => None,
+        };
+        Ok(TopicState { topic, partitions, partitioner, volume })
     }
 
     /// The queue filled up in the middle of a batch, in spite of the room there was: other subtasks fill it too.
     #[cold]
-    fn send_when_there_is_room(&self, topic: &ProducerTopic, partition: i32, record: &ProducerRecord) -> Result<()> {
+    fn send_when_there_is_room(
+        &self,
+        producer: &ProducerHandle,
+        topic: &ProducerTopic,
+        partition: i32,
+        record: &ProducerRecord,
+    ) -> Result<()> {
         let clock = SystemClock::new();
         while clock.monotonic() < self.max_block {
             self.waker.park(FULL);
-            self.producer.check()?;
+            producer.check()?;
             match topic.produce(partition, record) {
                 Ok(()) => return Ok(()),
                 Err(Refused::Failed(error)) => return Err(error),
@@ -202,7 +249,7 @@ where
 {
     fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
         // At once, not only at the next barrier: there may be none before the end.
-        self.connect.producer.check()?;
+        self.output.producer().check()?;
         self.done = 0;
         self.chosen.clear();
         if self.client_partitions {
@@ -224,26 +271,42 @@ where
     }
 
     fn room(&self) -> bool {
-        self.connect.producer.has_room()
+        match &self.output {
+            Output::Direct(producer) => producer.has_room(),
+            Output::Transaction(lane) => lane.has_room(),
+        }
     }
 
-    fn barrier(&mut self, _barrier: Barrier) -> Result<()> {
-        self.flush = Flush::Waiting(self.connect.producer.arrive(), false);
-        Ok(())
+    fn resume(&mut self) -> Result<()> {
+        self.output.open().map(|_| ())
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.ended = barrier.epoch;
+        self.flush = Flush::Draining(false);
+        self.flushed().map(|_| ())
     }
 
     fn end(&mut self) -> Result<()> {
-        self.flush = Flush::Waiting(self.connect.producer.arrive(), true);
-        Ok(())
+        self.flush = Flush::Draining(true);
+        self.flushed().map(|_| ())
     }
 
     fn flushed(&mut self) -> Result<bool> {
-        let Flush::Waiting(round, ended) = self.flush else { return Ok(true) };
-        let flushed = self.connect.producer.flushed(round)?;
+        if let Flush::Draining(is_last) = self.flush {
+            if !self.output.open()? {
+                return Ok(false);
+            }
+            self.flush = Flush::Waiting(self.output.producer().arrive(), is_last);
+        }
+        let Flush::Waiting(round, is_last) = self.flush else { return Ok(true) };
+        let flushed = self.output.producer().flushed(round)?;
         if flushed {
             self.flush = Flush::Done;
-            if ended {
-                self.connect.producer.leave();
+            match (&mut self.output, is_last) {
+                (output, true) => output.producer().leave(),
+                (Output::Transaction(lane), false) => lane.close(self.ended),
+                (Output::Direct(_), false) => {}
             }
         }
         Ok(flushed)

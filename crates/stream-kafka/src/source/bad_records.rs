@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use stream_core::clock::{Clock, SystemClock};
-use stream_core::{Error, ErrorKind, Result};
+use stream_core::{Barrier, Error, ErrorKind, Result};
 
 use super::dead_letters::DeadLetterLane;
 use crate::keys::{self, BadRecords, DeadLetterFormat};
@@ -170,9 +170,31 @@ impl Triage {
     ///
     /// # Errors
     /// A dead letter was lost.
-    pub(super) fn ready(&self) -> Result<bool> {
-        match &self.action {
+    pub(super) fn ready(&mut self) -> Result<bool> {
+        match &mut self.action {
             Action::Send(lane) => lane.ready(),
+            Action::Fail | Action::Skip => Ok(true),
+        }
+    }
+
+    /// An epoch ends here.
+    ///
+    /// # Errors
+    /// A dead letter was lost.
+    pub(super) fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        match &mut self.action {
+            Action::Send(lane) => lane.barrier(barrier),
+            Action::Fail | Action::Skip => Ok(()),
+        }
+    }
+
+    /// Whether no dead letter waits for its transaction; if one does, the subtask is woken.
+    ///
+    /// # Errors
+    /// A dead letter was lost.
+    pub(super) fn is_settled(&mut self) -> Result<bool> {
+        match &mut self.action {
+            Action::Send(lane) => lane.is_settled(),
             Action::Fail | Action::Skip => Ok(true),
         }
     }

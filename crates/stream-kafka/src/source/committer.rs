@@ -27,14 +27,13 @@ pub(super) struct KafkaCommitter {
 type Positions = BTreeMap<TopicPartition, i64>;
 
 impl KafkaCommitter {
-    /// Commits the splits of `names` only; without any, dead letters are flushed and nothing is stored.
+    /// Commits `splits` only; without any, dead letters are flushed and nothing is stored.
     pub(super) fn new(
         handle: ConsumerHandle,
-        names: Vec<(Arc<str>, TopicPartition)>,
+        splits: BTreeMap<Arc<str>, TopicPartition>,
         interval: Duration,
         dead_letters: Option<DeadLetterFlush>,
     ) -> KafkaCommitter {
-        let splits = names.into_iter().collect();
         KafkaCommitter { handle, splits, committed: BTreeMap::new(), pending: None, interval, dead_letters }
     }
 

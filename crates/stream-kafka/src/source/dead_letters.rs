@@ -1,7 +1,8 @@
 //! Dead letters: bad records as they came, with headers that say where from and what is wrong, in a topic of the same
 //! cluster.
 //!
-//! At least once: before the source's positions are committed, every dead letter read before them is acknowledged.
+//! In the job's transaction, if it has one on this cluster: then they appear exactly once, together with what else the
+//! epoch has written. Otherwise at least once: before the source's positions are committed, every dead letter read before them is acknowledged.
 //! Readers write while the committer waits for that, so it first holds them back, lest the queue never gets empty:
 //!
 //! ```text
@@ -17,16 +18,17 @@ use std::time::Duration;
 
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::thread::Waker;
-use stream_core::{Error, ErrorKind, Result, SourceContext};
+use stream_core::{Barrier, Error, ErrorKind, Released, Result, SourceContext};
 
 use super::Description;
 use crate::client::consumer::ConsumerHandle;
-use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
+use crate::client::producer::ProducerHandle;
 use crate::client::rights::Right;
 use crate::dev;
 use crate::keys::{self, BadRecords, DeadLetterFormat, Role};
 use crate::record::{RawRecord, Topic};
 use crate::schema::{ProducerRecord, SchemaError};
+use crate::transactions::{Cluster, Lane};
 
 /// How many records the producer's queue takes: librdkafka's own default.
 const CAPACITY: usize = 100_000;
@@ -37,15 +39,15 @@ const BY_CLIENT: i32 = -1;
 /// How long a full queue may hold up a reader, as `max.block.ms` for a sink.
 const MAX_BLOCK: Duration = Duration::from_secs(60);
 
-/// How long to wait between two looks.
-const LOOK: Duration = Duration::from_millis(5);
-
 /// What Java's viewers show as the class of the exception.
 const EXCEPTION: &str = "stream_kafka::SchemaError";
 
 /// The dead letters of one source, shared by its readers and its committer.
 pub(super) struct DeadLetters {
     producer: Arc<ProducerHandle>,
+    /// The job's transactions, if they are written in them.
+    cluster: Option<Arc<Cluster>>,
+    released: Released,
     topic: Topic,
     format: DeadLetterFormat,
     /// The source's name in the job.
@@ -69,6 +71,7 @@ impl DeadLetters {
         handle: &ConsumerHandle,
         description: &Description,
         context: &SourceContext,
+        cluster: Option<&Arc<Cluster>>,
     ) -> Result<Option<Arc<DeadLetters>>> {
         let BadRecords::DeadLetter(name) = &description.bad_records.policy else { return Ok(None) };
         let what = ("can't look at the dead-letter topic", Right::Write, &**name);
@@ -77,13 +80,20 @@ impl DeadLetters {
             return Err(Error::new(ErrorKind::Config, message)
                 .with_hint("create it first, or correct on_bad_record; the topic is not created by writing to it"));
         }
-        let settings = producer_settings(&description.client, description.is_dev);
-        let producer = ProducerHandle::new(&format!("{}-dead-letters", context.name()), &settings, CAPACITY, false)?;
+        let producer = match cluster {
+            Some(cluster) => cluster.producer()?,
+            None => {
+                let settings = producer_settings(&description.client, description.is_dev);
+                ProducerHandle::new(&format!("{}-dead-letters", context.name()), &settings, CAPACITY, false)?
+            }
+        };
         let wakers: Vec<Waker> = (0..context.parallelism()).map(|subtask| context.waker(subtask)).collect();
         wakers.iter().for_each(|waker| producer.watch(waker.clone()));
         let topic = Topic::new(name);
         Ok(Some(Arc::new(DeadLetters {
             producer,
+            cluster: cluster.cloned(),
+            released: context.released(),
             topic,
             format: description.bad_records.format,
             source: context.name().to_owned(),
@@ -96,15 +106,23 @@ impl DeadLetters {
 
     /// The end that one subtask writes to; `schema` is the name of what refuses records.
     pub(super) fn lane(self: &Arc<Self>, subtask: usize, schema: &'static str) -> Result<DeadLetterLane> {
-        let topic = self.producer.topic(self.topic)?;
-        Ok(DeadLetterLane { letters: self.clone(), topic, record: ProducerRecord::default(), subtask, schema })
+        // A waker of its own: parking on the subtask's would swallow what others wake it for.
+        let waker = Waker::new();
+        let output = match &self.cluster {
+            Some(cluster) => cluster.lane(self.released.clone(), waker, MAX_BLOCK)?,
+            None => Lane::direct(self.producer.clone(), waker, MAX_BLOCK),
+        };
+        Ok(DeadLetterLane { letters: self.clone(), output, record: ProducerRecord::default(), subtask, schema })
     }
 
-    /// The committer's end.
-    pub(super) fn flush(self: &Arc<Self>) -> DeadLetterFlush {
+    /// The committer's end; none where a transaction commits them.
+    pub(super) fn flush(self: &Arc<Self>) -> Option<DeadLetterFlush> {
+        if self.cluster.is_some() {
+            return None;
+        }
         let waker = Waker::new();
         self.producer.join(waker.clone());
-        DeadLetterFlush { letters: self.clone(), flushed: 0, waker }
+        Some(DeadLetterFlush { letters: self.clone(), flushed: 0, waker })
     }
 }
 
@@ -129,7 +147,7 @@ fn producer_settings(source: &BTreeMap<String, String>, is_dev: bool) -> BTreeMa
 /// Where one subtask's bad records go.
 pub(super) struct DeadLetterLane {
     letters: Arc<DeadLetters>,
-    topic: ProducerTopic,
+    output: Lane,
     record: ProducerRecord,
     subtask: usize,
     schema: &'static str,
@@ -140,9 +158,29 @@ impl DeadLetterLane {
     ///
     /// # Errors
     /// A dead letter was lost.
-    pub(super) fn ready(&self) -> Result<bool> {
-        self.letters.producer.check().map_err(lost)?;
-        Ok(!self.letters.held.load(Ordering::Acquire) && self.letters.producer.has_room())
+    pub(super) fn ready(&mut self) -> Result<bool> {
+        self.output.producer().check().map_err(lost)?;
+        self.output.open().map_err(lost)?;
+        Ok(!self.letters.held.load(Ordering::Acquire) && self.output.has_room())
+    }
+
+    /// What is sent from here on belongs to the next epoch.
+    ///
+    /// # Errors
+    /// What waits can't be sent.
+    pub(super) fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        // The epoch before is decided, or there would be no barrier: only a full queue can be in the way.
+        self.output.open_in_time().map_err(lost)?;
+        self.output.close(barrier.epoch);
+        Ok(())
+    }
+
+    /// Whether nothing waits for its transaction.
+    ///
+    /// # Errors
+    /// What waits can't be sent.
+    pub(super) fn is_settled(&mut self) -> Result<bool> {
+        self.output.open().map_err(lost)
     }
 
     /// Sends a copy of the record.
@@ -160,22 +198,7 @@ impl DeadLetterLane {
         }
         // Before it is sent: a committer that sees the record's position sees this too.
         self.letters.sent.fetch_add(1, Ordering::Release);
-        let clock = SystemClock::new();
-        loop {
-            match self.topic.produce(BY_CLIENT, &self.record) {
-                Ok(()) => return Ok(()),
-                Err(Refused::Failed(error)) => return Err(lost(error)),
-                Err(Refused::Full) if clock.monotonic() < MAX_BLOCK => {}
-                Err(Refused::Full) => {
-                    let message = format!("the dead letters' send queue was full for {MAX_BLOCK:?}");
-                    return Err(Error::new(ErrorKind::Unavailable, message)
-                        .with_hint("the brokers take less than is bad, or none answers"));
-                }
-            }
-            // A waker of its own: parking on the subtask's would swallow what others wake it for.
-            Waker::new().park(LOOK);
-            self.letters.producer.check().map_err(lost)?;
-        }
+        self.output.send(self.letters.topic, BY_CLIENT, &self.record).map_err(lost)
     }
 
     fn copy(&mut self, raw: &RawRecord<'_>) {

@@ -29,6 +29,7 @@ use crate::keys::{AutoOffsetReset, BadRecords, Codec, Role, Semantic};
 use crate::record::{KafkaRecord, RawRecord};
 use crate::schema::{Decode, DefaultSchema, JsonSchema, KafkaDeserializationSchema};
 use crate::settings::{Chosen, Settings};
+use crate::transactions::{Group, JobTransactions};
 use bad_records::BadRecordPlan;
 use committer::KafkaCommitter;
 use dead_letters::DeadLetters;
@@ -239,7 +240,12 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
             }
         };
         let (deserializer, strategy) = (self.deserializer, strategy(self.watermarks));
-        let node: KafkaSourceNode<T, D, S> = KafkaSourceNode { description, deserializer, strategy };
+        let transactions = context.shared::<JobTransactions>();
+        if let Some(description) = &description {
+            let dead_letters = matches!(description.bad_records.policy, BadRecords::DeadLetter(_));
+            transactions.note_source(description.bootstrap(), &description.topics, dead_letters);
+        }
+        let node: KafkaSourceNode<T, D, S> = KafkaSourceNode { description, deserializer, strategy, transactions };
         context.source("kafka", node)
     }
 
@@ -399,12 +405,19 @@ struct Description {
     engine: crate::keys::EngineSettings,
 }
 
+impl Description {
+    /// The brokers, as the client knows them.
+    fn bootstrap(&self) -> &str {
+        self.client.get("bootstrap.servers").map_or("", String::as_str)
+    }
+}
+
 /// Finds out what `open` would find, and goes away again.
 fn ask_brokers(description: &Description) -> Result<String> {
     let handle = ConsumerHandle::new(&description.client)?;
     let context = SourceContext::new(OperatorContext::new("kafka", "check", 0, 1), Vec::new(), || false);
     let splits = resolve(&handle, description, &context);
-    let splits = splits.and_then(|s| DeadLetters::open(&handle, description, &context).map(|_| s.len()));
+    let splits = splits.and_then(|s| DeadLetters::open(&handle, description, &context, None).map(|_| s.len()));
     if handle.is_refused() || splits.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unavailable) {
         return splits.map(|_| String::new());
     }
@@ -427,6 +440,7 @@ struct KafkaSourceNode<T, D, S: Shape<T>> {
     description: Option<Description>,
     deserializer: D,
     strategy: Option<WatermarkStrategy<S::Output>>,
+    transactions: Arc<JobTransactions>,
 }
 
 impl<T, D, S> Source<S::Output> for KafkaSourceNode<T, D, S>
@@ -441,7 +455,8 @@ where
         };
         let handle = ConsumerHandle::new(&description.client)?;
         let splits = resolve(&handle, description, context)?;
-        let letters = DeadLetters::open(&handle, description, context)?;
+        let cluster = self.transactions.on(description.bootstrap());
+        let letters = DeadLetters::open(&handle, description, context, cluster.as_ref())?;
         let (n, topics) = (context.parallelism(), description.topics.join(", "));
         tracing::info!("{}: reading {topics}, partitions: {}, subtasks: {n}", context.name(), splits.len());
         let mut dealt: Vec<Vec<_>> = (0..n).map(|_| Vec::new()).collect();
@@ -467,11 +482,14 @@ where
                 clock: context.clock(),
             })?));
         }
-        let committer = (description.stores || letters.is_some()).then(|| {
+        let stored = splits.iter().filter(|_| description.stores);
+        let names: BTreeMap<_, _> = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
+        if let (Some(cluster), Some(group)) = (&cluster, description.group.as_ref().filter(|_| description.stores)) {
+            cluster.add_group(context.uid(), Group { id: group.clone(), splits: names.clone() });
+        }
+        let committer = (cluster.is_none() && (description.stores || letters.is_some())).then(|| {
             // Dead letters are flushed even where no position is stored.
-            let stored = splits.iter().filter(|_| description.stores);
-            let names = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
-            let flush = letters.as_ref().map(DeadLetters::flush);
+            let flush = letters.as_ref().and_then(DeadLetters::flush);
             Box::new(KafkaCommitter::new(handle, names, description.engine.auto_commit_interval, flush)) as _
         });
         Ok(Opened { readers, committer })

@@ -7,7 +7,7 @@ use crate::client::ErrorCode;
 use stream_core::clock::Clock;
 use stream_core::thread::Waker;
 use stream_core::{
-    Batch, Error, ErrorKind, Poll, Progress, Record, Result, SourceReader, SplitPosition, SplitWatermarks,
+    Barrier, Batch, Error, ErrorKind, Poll, Progress, Record, Result, SourceReader, SplitPosition, SplitWatermarks,
 };
 
 use super::bad_records::Triage;
@@ -303,6 +303,11 @@ where
         }
     }
 
+    /// The end, as soon as nothing waits to be written.
+    fn end(&mut self) -> Result<Poll> {
+        Ok(if self.triage.is_settled()? { Poll::End } else { Poll::Idle })
+    }
+
     fn is_finished(&self) -> bool {
         // Without a partition there will never be anything: new ones are not looked for.
         (self.bounded || self.splits.is_empty()) && self.splits.iter().all(|s| s.finished)
@@ -320,7 +325,7 @@ where
         (self.drained, self.state.run_from) = (false, 0);
         loop {
             if self.state.is_finished() {
-                return Ok(Poll::End);
+                return self.state.end();
             }
             if !self.state.triage.ready()? {
                 return Ok(Poll::Idle);
@@ -342,7 +347,7 @@ where
             if taken == 0 {
                 self.drained = true;
                 self.serve();
-                return Ok(if self.state.is_finished() { Poll::End } else { Poll::Idle });
+                return if self.state.is_finished() { self.state.end() } else { Ok(Poll::Idle) };
             }
             // Records without values in any number must not keep the subtask from anything else.
             empty += 1;
@@ -378,6 +383,10 @@ where
             let (split, next) = (split.name.clone(), split.next);
             positions.push(SplitPosition { split, next, time: time.unwrap_or_default() });
         }
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        self.state.triage.barrier(barrier)
     }
 
     fn failed_at(&self) -> Option<SplitPosition> {

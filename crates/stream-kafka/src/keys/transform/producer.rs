@@ -3,7 +3,7 @@
 use super::common::millis;
 use super::refuse::simple_name;
 use crate::keys::draft::Draft;
-use crate::keys::engine::{PartitionerChoice, Semantic};
+use crate::keys::engine::{EpochBump, PartitionerChoice, Semantic};
 
 /// Both clients' default of `transaction.timeout.ms`.
 pub(super) const TRANSACTION_TIMEOUT: i64 = 60_000;
@@ -40,6 +40,11 @@ fn semantic(draft: &mut Draft) {
 
 fn transaction(draft: &mut Draft) {
     const BROKER_CAP: i64 = 900_000;
+    let bump = draft.get("commit.epoch-bump");
+    draft.engine.epoch_bump = bump.map(|given| match given.value.to_ascii_lowercase().as_str() {
+        "always" => EpochBump::Always,
+        _ => EpochBump::OnDisturbance,
+    });
     draft.engine.transaction_timeout = draft.get("transaction.timeout.ms").as_ref().and_then(millis);
     if let Some(given) = draft.get("transactional.id") {
         if draft.engine.semantic == Semantic::ExactlyOnce {

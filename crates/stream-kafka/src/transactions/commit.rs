@@ -1,0 +1,356 @@
+//! The protocol on the brokers: taking over, committing, renewing the producer's epoch.
+//!
+//! Librdkafka speaks the first version of transactions, in which a delayed retry of one transaction's end can end the
+//! next one (KAFKA-17754). A new producer epoch between the two closes that hole, because a broker refuses what comes
+//! from an older one; it costs a new client handle. [`EpochBump`] says when one is made. Whoever makes one reads the
+//! marker again: a run that woke up late would otherwise be the newest, and go on from what is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stream_core::clock::{Clock, SystemClock};
+use stream_core::thread;
+use stream_core::{Error, ErrorKind, Marker, Result, SplitPosition, TransactionRun, Transactions};
+
+use super::{Cluster, name};
+use crate::client::ClientError;
+use crate::client::producer::ProducerHandle;
+use crate::client::rights::Right;
+use crate::client::transactional::{CallError, StoredOffset};
+use crate::keys::EpochBump;
+use crate::record::Topic;
+use crate::waiting::{Limit, Question, Signs, wait_for};
+
+/// On how many partitions the marker lies.
+const COPIES: usize = 3;
+
+/// How long one call waits before it is looked at whether waiting still makes sense.
+const TRY: Duration = Duration::from_secs(2);
+
+/// A clean commit takes a millisecond or a few. One that took longer may have been sent twice.
+const CLEAN: Duration = Duration::from_millis(50);
+
+/// Positions that don't change are stored again so often: the broker forgets them one by one.
+const REFRESH: Duration = Duration::from_secs(30 * 60);
+
+/// How long the end of a job waits for its last transaction to be given up.
+const ABANDON: Duration = Duration::from_secs(2);
+
+/// The interval from which a new producer epoch for every transaction is cheap enough.
+const ALWAYS_FROM: Duration = Duration::from_secs(5);
+
+/// The transactions of one job on one cluster.
+pub(super) struct KafkaTransactions {
+    cluster: Arc<Cluster>,
+    run: Option<TransactionRun>,
+    /// The partitions that the marker is written to.
+    places: Vec<(Topic, i32)>,
+    /// The positions that each group has, and when they were last stored.
+    positions: BTreeMap<String, BTreeMap<(Topic, i32), (i64, Duration)>>,
+    clock: SystemClock,
+    /// A commit has failed: it must not be given up, only found out.
+    in_doubt: bool,
+}
+
+impl KafkaTransactions {
+    pub(super) fn new(cluster: Arc<Cluster>) -> KafkaTransactions {
+        KafkaTransactions {
+            cluster,
+            run: None,
+            places: Vec::new(),
+            positions: BTreeMap::new(),
+            clock: SystemClock::new(),
+            in_doubt: false,
+        }
+    }
+
+    fn settings(&self) -> BTreeMap<String, String> {
+        self.cluster.parts().settings.clone()
+    }
+
+    /// A producer that may take the job's transactions over.
+    fn transactional(&self, run: &TransactionRun) -> Result<Arc<ProducerHandle>> {
+        let timeout = self.timeout(run)?;
+        let mut settings = self.settings();
+        let millis = timeout.as_millis().to_string();
+        for (key, limit) in [("message.timeout.ms", 0), ("delivery.timeout.ms", 0), ("socket.timeout.ms", 100)] {
+            // A record that outlives its transaction is of no use, and librdkafka refuses to wait for one.
+            let longest = timeout.as_millis() + limit;
+            let given = settings.get(key).and_then(|given| given.parse::<u128>().ok());
+            if given.is_some_and(|given| given > longest || given == 0) {
+                settings.insert(key.to_owned(), longest.to_string());
+            }
+        }
+        settings.entry("partitioner".to_owned()).or_insert_with(|| "murmur2_random".to_owned());
+        if self.cluster.parts().dead_letters {
+            // What was read can be written, as far as the client is concerned: the topic decides.
+            settings.insert("message.max.bytes".to_owned(), "1000000000".to_owned());
+        }
+        settings.insert("transactional.id".to_owned(), name::of_job(run));
+        settings.insert("transaction.timeout.ms".to_owned(), millis);
+        settings.insert("enable.idempotence".to_owned(), "true".to_owned());
+        ProducerHandle::new(&format!("{}-transactions", run.job()), &settings, capacity(&settings), false)
+    }
+
+    /// How long a transaction may stay open: from its first record over an epoch and the checkpoints that may fail.
+    fn timeout(&self, run: &TransactionRun) -> Result<Duration> {
+        let (interval, checkpoint) = (run.interval(), run.checkpoint_timeout());
+        let least = interval + checkpoint;
+        match self.cluster.parts().engine.transaction_timeout {
+            None => {
+                let failures = run.tolerable_failures().saturating_add(1);
+                Ok(interval + checkpoint.saturating_mul(failures) + Duration::from_secs(30))
+            }
+            Some(given) if given >= least => Ok(given),
+            Some(given) => {
+                let message = format!(
+                    "transaction.timeout.ms is {given:?}: a transaction is open for an interval ({interval:?}) and a \
+                     checkpoint (up to {checkpoint:?})"
+                );
+                let hint = format!(
+                    "raise it to {least:?} or more, lower execution.checkpointing.interval or \
+                     execution.checkpointing.timeout, or remove the line"
+                );
+                Err(Error::new(ErrorKind::Config, message).with_hint(hint))
+            }
+        }
+    }
+
+    fn bump(&self, run: &TransactionRun) -> EpochBump {
+        let chosen = self.cluster.parts().engine.epoch_bump;
+        chosen.unwrap_or(if run.interval() >= ALWAYS_FROM { EpochBump::Always } else { EpochBump::OnDisturbance })
+    }
+
+    /// Asks until there is an answer, and says meanwhile what is waited for.
+    fn ask<R>(
+        &self,
+        producer: &ProducerHandle,
+        stopping: &dyn Fn() -> bool,
+        what: &str,
+        question: impl FnMut(Duration) -> Result<R, ClientError>,
+    ) -> Result<R> {
+        let limit = Limit { time: self.cluster.parts().engine.max_block, key: "max.block.ms" };
+        let (account, brokers) = (producer.account(), self.cluster.brokers());
+        let asked = Question { what, brokers, account, right: Right::Write, topic: "" };
+        let signs = Signs { trouble: &|| producer.trouble(), refused: &|| producer.is_refused() };
+        wait_for(&asked, limit, stopping, &signs, question)
+    }
+
+    fn read_marker(
+        &self,
+        producer: &ProducerHandle,
+        run: &TransactionRun,
+        stopping: &dyn Fn() -> bool,
+    ) -> Result<Option<Marker>> {
+        let group = name::of_job(run);
+        let what = format!("can't read the marker in group `{group}`");
+        let offsets = self.ask(producer, stopping, &what, |limit| producer.stored_offsets(&group, limit))?;
+        let markers = offsets.iter().map(|stored| Marker::decode(&stored.metadata)).collect::<Result<Vec<_>>>();
+        let markers = markers.map_err(|error| {
+            let message = format!("{what}: {}", error.message());
+            Error::new(error.kind(), message).with_hint(error.hint().unwrap_or_default())
+        })?;
+        Ok(markers.into_iter().max_by_key(Marker::place))
+    }
+
+    /// Existing partitions, of several topics if there are some: whoever deletes a topic deletes what lies on it.
+    fn find_places(&self, producer: &ProducerHandle, run: &TransactionRun) -> Result<Vec<(Topic, i32)>> {
+        let topics = self.cluster.parts().topics.clone();
+        let mut found: Vec<Vec<(Topic, i32)>> = Vec::new();
+        for topic in &topics {
+            let what = format!("can't read the partitions of `{topic}`");
+            let partitions =
+                self.ask(producer, &|| run.is_stopping(), &what, |limit| producer.partitions(*topic, limit))?;
+            found.extend(partitions.map(|partitions| partitions.into_iter().map(|p| (*topic, p)).collect()));
+            if found.len() == COPIES {
+                break;
+            }
+        }
+        // One of each topic, then the next ones.
+        let longest = found.iter().map(Vec::len).max().unwrap_or(0);
+        let places = (0..longest).flat_map(|index| found.iter().filter_map(move |places| places.get(index).copied()));
+        let places: Vec<_> = places.take(COPIES).collect();
+        if places.is_empty() {
+            let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+            let message = format!("no such topic on {}: `{}`", self.cluster.brokers(), names.join("`, `"));
+            let hint = "create it first; topics are not created by writing to them";
+            return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+        }
+        Ok(places)
+    }
+
+    /// Makes a producer, fences all earlier ones and reads what they have left.
+    fn init(&self, run: &TransactionRun, stopping: &dyn Fn() -> bool) -> Result<(Arc<ProducerHandle>, Option<Marker>)> {
+        let producer = self.transactional(run)?;
+        let what = format!("can't take over the transactions of `{}`", name::of_job(run));
+        let taken = self.ask(&producer, stopping, &what, |limit| producer.init_transactions(limit));
+        if let Err(error) = taken {
+            drop_aside(producer);
+            return Err(error);
+        }
+        let marker = self.read_marker(&producer, run, stopping)?;
+        Ok((producer, marker))
+    }
+
+    fn begin(&self, producer: &ProducerHandle) -> Result<()> {
+        let what = "can't begin a transaction";
+        producer.begin_transaction().map_err(|error| producer.account().explain(what, &error, Right::Write, ""))
+    }
+
+    /// Makes this call until it is answered, for as long as it makes sense.
+    fn insist(
+        &self,
+        producer: &ProducerHandle,
+        what: &str,
+        mut call: impl FnMut(Duration) -> Result<(), CallError>,
+    ) -> Result<bool> {
+        let mut repeated = false;
+        loop {
+            let failed = match call(TRY) {
+                Ok(()) => return Ok(repeated),
+                Err(failed) => failed,
+            };
+            producer.check()?;
+            if !failed.may_repeat {
+                return Err(producer.account().explain(what, &failed.error, Right::Write, ""));
+            }
+            repeated = true;
+            if let Some(trouble) = producer.trouble() {
+                tracing::warn!("the commit of a checkpoint waits for broker {}: {trouble}", self.cluster.brokers());
+            }
+        }
+    }
+
+    /// What of the positions its group does not have yet, or has not had for long.
+    fn news(&self, uid: &str, positions: &[SplitPosition], now: Duration) -> Option<(String, Vec<StoredOffset>)> {
+        let parts = self.cluster.parts();
+        let group = parts.groups.get(uid)?;
+        let known = self.positions.get(uid);
+        let news = positions.iter().filter_map(|position| {
+            let split = *group.splits.get(&position.split)?;
+            let is_known = known.and_then(|known| known.get(&split));
+            if is_known.is_some_and(|(next, at)| *next == position.next && now < *at + REFRESH) {
+                return None;
+            }
+            let (topic, partition) = split;
+            Some(StoredOffset { topic, partition, offset: position.next, metadata: String::new() })
+        });
+        Some((group.id.clone(), news.collect()))
+    }
+
+    fn try_commit(&mut self, marker: &Marker, positions: &BTreeMap<String, Vec<SplitPosition>>) -> Result<()> {
+        let run = self.run.clone().ok_or_else(|| Error::internal("a commit before anybody has taken over"))?;
+        let producer = self.cluster.producer()?;
+        producer.flush_now()?;
+        let now = self.clock.monotonic();
+        let group = name::of_job(&run);
+        let metadata = marker.encode()?;
+        let places = self.places.iter().map(|(topic, partition)| StoredOffset {
+            topic: *topic,
+            partition: *partition,
+            offset: 0,
+            metadata: metadata.clone(),
+        });
+        let places: Vec<StoredOffset> = places.collect();
+        let what = "can't add the marker of a checkpoint to its transaction";
+        let mut repeated = self.insist(&producer, what, |limit| producer.add_offsets(&group, &places, limit))?;
+        let mut stored = Vec::new();
+        for (uid, positions) in positions {
+            let Some((group, news)) = self.news(uid, positions, now) else { continue };
+            if news.is_empty() {
+                continue;
+            }
+            let what = format!("can't add positions to group `{group}`");
+            repeated |= self.insist(&producer, &what, |limit| producer.add_offsets(&group, &news, limit))?;
+            stored.push((uid.clone(), news));
+        }
+        let sent = self.clock.monotonic();
+        let what = "can't commit a checkpoint";
+        self.in_doubt = true;
+        repeated |= self.insist(&producer, what, |limit| producer.commit_transaction(limit))?;
+        self.in_doubt = false;
+        for (uid, news) in stored {
+            let known = self.positions.entry(uid).or_default();
+            known.extend(news.iter().map(|news| ((news.topic, news.partition), (news.offset, now))));
+        }
+        let disturbed = repeated || self.clock.monotonic() - sent > CLEAN || producer.was_disturbed();
+        if self.bump(&run) == EpochBump::Always || disturbed {
+            return self.renew(&run, producer, marker);
+        }
+        self.begin(&producer)
+    }
+
+    /// Gives the producer a new epoch. Nobody writes meanwhile.
+    fn renew(&mut self, run: &TransactionRun, old: Arc<ProducerHandle>, own: &Marker) -> Result<()> {
+        // Even if the job is being stopped: what follows may be its last transaction.
+        let (new, marker) = self.init(run, &|| false)?;
+        if marker.as_ref() != Some(own) {
+            // Whatever it is: recovery finds out.
+            drop_aside(new);
+            let message = "another run of the job has committed meanwhile";
+            return Err(Error::new(ErrorKind::Fenced, message));
+        }
+        new.succeed(&old);
+        self.begin(&new)?;
+        self.cluster.parts().producer = Some(new);
+        drop_aside(old);
+        Ok(())
+    }
+}
+
+/// What the send queue takes.
+fn capacity(settings: &BTreeMap<String, String>) -> usize {
+    let capacity = settings.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
+    // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
+    capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n })
+}
+
+/// Closing a handle may take its time, and nobody has to wait for it.
+fn drop_aside(producer: Arc<ProducerHandle>) {
+    // Without a thread it is dropped here.
+    let _ = thread::spawn("producer-end", move || drop(producer));
+}
+
+impl Transactions for KafkaTransactions {
+    fn describe(&self) -> String {
+        format!("Kafka at {}", self.cluster.brokers())
+    }
+
+    fn marker(&mut self, run: &TransactionRun) -> Result<Option<Marker>> {
+        let mut settings = self.settings();
+        settings.insert("enable.idempotence".to_owned(), "false".to_owned());
+        let handle = ProducerHandle::new(&format!("{}-marker", run.job()), &settings, 1, true)?;
+        let marker = self.read_marker(&handle, run, &|| run.is_stopping());
+        drop_aside(handle);
+        marker
+    }
+
+    fn take_over(&mut self, run: &TransactionRun) -> Result<Option<Marker>> {
+        self.run = Some(run.clone());
+        self.positions.clear();
+        if let Some(old) = self.cluster.parts().producer.take() {
+            drop_aside(old);
+        }
+        let (producer, marker) = self.init(run, &|| run.is_stopping())?;
+        self.in_doubt = false;
+        self.places = self.find_places(&producer, run)?;
+        self.begin(&producer)?;
+        self.cluster.parts().producer = Some(producer);
+        Ok(marker)
+    }
+
+    fn commit(&mut self, marker: &Marker, positions: &BTreeMap<String, Vec<SplitPosition>>) -> Result<()> {
+        self.try_commit(marker, positions)
+    }
+
+    fn abandon(&mut self) {
+        let Some(producer) = self.cluster.parts().producer.take() else { return };
+        if !self.in_doubt
+            && let Err(failed) = producer.abort_transaction(ABANDON)
+        {
+            tracing::debug!("the last transaction is left to its timeout: {:?}", failed.error.rdkafka_error_code());
+        }
+        drop_aside(producer);
+    }
+}
