@@ -64,6 +64,12 @@ pub(crate) enum Command {
         /// Go on from this checkpoint instead of the newest: what was published since then appears again
         #[arg(long, value_name = "NUMBER")]
         from: Option<u64>,
+        /// With --from, under exactly-once: go back behind what is committed; it appears again
+        #[arg(long, requires = "from")]
+        rewind: bool,
+        /// Keep the state, but read on from the positions of the sources' groups, which were moved by hand
+        #[arg(long)]
+        accept_offset_reset: bool,
     },
     /// Check configuration and job without starting anything
     Validate {
@@ -150,13 +156,15 @@ impl Stopped {
     }
 }
 
+const RUN: Command = Command::Run { from: None, rewind: false, accept_offset_reset: false };
+
 /// Sorts and parses the arguments of the process, its own name first.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, Stopped> {
     let mut arguments = arguments.into_iter();
     let program = arguments.next().unwrap_or_else(|| "job".into());
     let (own, settings) = sort(arguments);
     let line = CommandLine::try_parse_from(std::iter::once(program).chain(own)).map_err(Stopped)?;
-    Ok(Invocation { command: line.command.unwrap_or(Command::Run { from: None }), options: line.options, settings })
+    Ok(Invocation { command: line.command.unwrap_or(RUN), options: line.options, settings })
 }
 
 /// Splits into what clap parses and what the configuration reads.

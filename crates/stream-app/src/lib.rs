@@ -99,9 +99,11 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
             let how = commands::Validate { connect: connect.then_some(*timeout), deny_warnings: *deny_warnings };
             commands::validate(&ctx, &name, &how)
         }
-        Command::Run { from } => {
+        Command::Run { from, rewind, accept_offset_reset } => {
             let ctx = stores::stored(ctx, &name)?;
             let ctx = from.iter().fold(ctx, |ctx, sequence| ctx.restore_from(*sequence));
+            let ctx = if *rewind { ctx.rewind() } else { ctx };
+            let ctx = if *accept_offset_reset { ctx.accept_offset_reset() } else { ctx };
             running::run(ctx, &name, invocation.options.grace)
         }
         // They need no job and were answered above.

@@ -63,6 +63,7 @@ pub struct StreamingContext {
     checkpoint_store: Option<Arc<dyn CheckpointStore>>,
     restore_from: Option<u64>,
     rewind: bool,
+    accept_offset_reset: bool,
     commits: Mutex<Commits>,
     /// What the sources and sinks of one connector share.
     shared: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
@@ -92,6 +93,7 @@ impl StreamingContext {
             checkpoint_store: None,
             restore_from: None,
             rewind: false,
+            accept_offset_reset: false,
             commits: Mutex::default(),
             shared: Mutex::default(),
         };
@@ -146,6 +148,14 @@ impl StreamingContext {
     #[must_use]
     pub fn rewind(mut self) -> StreamingContext {
         self.rewind = true;
+        self
+    }
+
+    /// Lets sources go on at the positions of their groups in place of those of the checkpoint, where somebody has moved
+    /// the group on purpose. State is kept, and a new line of history begins.
+    #[must_use]
+    pub fn accept_offset_reset(mut self) -> StreamingContext {
+        self.accept_offset_reset = true;
         self
     }
 
@@ -318,9 +328,9 @@ impl StreamingContext {
             tolerable: Some(checkpointing.tolerable_failures),
         };
         let state = &self.settings.state;
-        let (from, rewind) = (self.restore_from, self.rewind);
+        let (from, rewind, accept_offset_reset) = (self.restore_from, self.rewind, self.accept_offset_reset);
         let (retained, allow_non_restored) = (state.retained, state.allow_non_restored);
-        Ok(Some(Durability { store, rhythm, retained, from, rewind, allow_non_restored }))
+        Ok(Some(Durability { store, rhythm, retained, from, rewind, accept_offset_reset, allow_non_restored }))
     }
 
     /// Whether stopping takes a last checkpoint, and where checkpoints go, for a driver that always takes them.

@@ -113,6 +113,8 @@ pub(crate) struct Writer {
     pub(crate) mode: CommittedBy,
     /// A new line of history has a higher number than this one.
     pub(crate) lineage: u64,
+    /// Begins one in any case.
+    pub(crate) anew: bool,
     pub(crate) max_parallelism: usize,
     /// How many checkpoints are kept.
     pub(crate) retained: usize,
@@ -228,7 +230,7 @@ impl Ledger {
                 unsettled: Vec::new(),
             };
             ledger.sort_out(&listing, &from);
-            if ledger.try_adopt(&listing, &restored, &from, writer.now)? {
+            if ledger.try_adopt(&listing, &restored, &from, writer)? {
                 #[cfg(test)]
                 let listing = if is_planted(Bug::OrphansListedLate) { Listing::read(&*store)? } else { listing };
                 let used: BTreeSet<&String> = ledger.kept.iter().flat_map(|entry| &entry.files).collect();
@@ -255,11 +257,11 @@ impl Ledger {
     }
 
     /// Creates the manifest of adoption. False if somebody else was first.
-    fn try_adopt(&mut self, listing: &Listing, restored: &Restored, from: &From, now: Timestamp) -> Result<bool> {
+    fn try_adopt(&mut self, listing: &Listing, restored: &Restored, from: &From, writer: &Writer) -> Result<bool> {
         let mut next = Manifest {
             sequence: listing.newest + 1,
             incarnation: self.incarnation.clone(),
-            created_millis: now.as_millis(),
+            created_millis: writer.now.as_millis(),
             ..self.newest.clone()
         };
         let marked = match from {
@@ -270,7 +272,7 @@ impl Ledger {
         // Whoever still writes keeps what it has named last.
         let is_protected = is_marked || restored.sequence == listing.newest;
         let switches = next.committed_by != self.mode && restored.checkpoint.is_some();
-        if marked.is_some() && !is_marked || !is_protected || switches {
+        if marked.is_some() && !is_marked || !is_protected || switches || writer.anew {
             let lineages = listing.manifests.values().flatten().map(|manifest| manifest.lineage);
             let lineages = lineages.chain([self.lineage]);
             next.lineage = lineages.max().unwrap_or(0).max(next.lineage) + 1;

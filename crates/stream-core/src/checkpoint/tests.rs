@@ -73,6 +73,7 @@ fn adopt(store: &Doubtful, incarnation: &str) -> (Ledger, Restored) {
         attempt: 0,
         mode: CommittedBy::Own,
         lineage: 0,
+        anew: false,
         max_parallelism: 256,
         retained: 3,
         now: Timestamp::from_millis(1),

@@ -57,6 +57,8 @@ pub(crate) struct Wanted {
     pub(crate) rewind: bool,
     /// Nothing older will do.
     pub(crate) strict: bool,
+    /// In a new line of history in any case.
+    pub(crate) anew: bool,
 }
 
 /// What this run of the program has done so far to take over.
@@ -148,6 +150,7 @@ impl Adoption {
             transactions.abandon();
         }
         writer.lineage = marker.as_ref().map_or(0, |marker| marker.lineage);
+        writer.anew = wanted.anew;
         let from = match wanted {
             Wanted { sequence: Some(sequence), rewind, .. } => {
                 check_rewind(marker.as_ref(), sequence, rewind)?;

@@ -44,6 +44,8 @@ pub(crate) struct Build {
     restored: Option<Arc<Checkpoint>>,
     /// The epoch that has ended.
     epoch: u64,
+    /// Whether sources go on at the positions of the checkpoint.
+    positions: bool,
     /// The number of the newest checkpoint: higher for every run that begins later.
     pub(crate) generation: u64,
     pub(crate) reporter: Arc<Reporter>,
@@ -84,6 +86,7 @@ impl Build {
             checkpoints: false,
             restored: None,
             epoch: 0,
+            positions: true,
             generation: 0,
             reporter: Arc::new(Reporter::new(sender)),
             slots,
@@ -94,19 +97,20 @@ impl Build {
         (build, reports)
     }
 
-    /// Lets operators write snapshots, and go on from `restored` if there is something, after the end of `epoch`.
-    pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>, epoch: u64) -> Build {
+    /// Lets operators write snapshots, and go on from `restored` if there is something, after the end of `epoch`. Without
+    /// `positions` sources find their own.
+    pub(crate) fn checkpointed(mut self, restored: Option<Arc<Checkpoint>>, epoch: u64, positions: bool) -> Build {
         self.epochs = Epochs::after(epoch);
         if epoch > 0 {
             self.control.start_barrier(epoch);
             self.control.release(epoch);
         }
-        Build { checkpoints: true, restored, epoch, ..self }
+        Build { checkpoints: true, restored, epoch, positions, ..self }
     }
 
-    /// Whether there is nothing to go on from.
+    /// Whether sources find their own positions.
     pub(crate) fn begins_anew(&self) -> bool {
-        self.restored.is_none()
+        self.restored.is_none() || !self.positions
     }
 
     /// Whether operators write snapshots.
@@ -285,7 +289,8 @@ impl Build {
         let operator = self.context(head, 0).operator;
         let wakers = self.slots[..parallelism].iter().map(|s| s.waker.clone()).collect();
         let control = self.control.clone();
-        let positions = self.restored.as_ref().map(|checkpoint| checkpoint.positions(operator.uid()).to_vec());
+        let restored = self.restored.as_ref().filter(|_| self.positions);
+        let positions = restored.map(|checkpoint| checkpoint.positions(operator.uid()).to_vec());
         let released = self.control.clone();
         let context = SourceContext::new(operator.clone(), wakers, move || control.is_stopping())
             .going_on(positions)

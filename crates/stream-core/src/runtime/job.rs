@@ -216,6 +216,8 @@ pub(crate) struct Durability {
     pub(crate) from: Option<u64>,
     /// Even if what was committed since then appears again.
     pub(crate) rewind: bool,
+    /// Sources go on at the positions of their groups.
+    pub(crate) accept_offset_reset: bool,
     pub(crate) allow_non_restored: bool,
 }
 
@@ -262,6 +264,8 @@ struct Attempts {
     ledger: Option<Ledger>,
     /// Present between attempts.
     commits: Commits,
+    /// The first attempt goes on at the positions of the groups.
+    accept_offset_reset: bool,
 }
 
 impl Attempts {
@@ -272,7 +276,8 @@ impl Attempts {
         let Endurance { durability, commits, .. } = endurance;
         let (clock, adoption) = (Arc::new(SystemClock::new()), Adoption::new(format!("{seed:016x}")));
         let random = Random::new(seed);
-        Attempts { switch, durability, run, adoption, restarts, random, restarted: 0, clock, ledger: None, commits }
+        let accept_offset_reset = durability.as_ref().is_some_and(|durability| durability.accept_offset_reset);
+        Attempts { accept_offset_reset, switch, durability, run, adoption, restarts, random, restarted: 0, clock, ledger: None, commits }
     }
 
     fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {
@@ -411,6 +416,7 @@ impl Attempts {
                     attempt: u64::from(self.restarted),
                     mode: self.commits.mode(),
                     lineage: 0,
+                    anew: false,
                     max_parallelism: plan.max_parallelism,
                     retained: durability.retained,
                     now: self.clock.wall(),
@@ -419,6 +425,7 @@ impl Attempts {
                     // A restart goes on from what this run has written itself.
                     sequence: durability.from.filter(|_| !self.adoption.has_adopted()),
                     rewind: durability.rewind,
+                    anew: durability.accept_offset_reset && !self.adoption.has_adopted(),
                     strict: plan.nodes.iter().any(|node| node.is_staged),
                 };
                 let allow = durability.allow_non_restored;
@@ -452,7 +459,8 @@ impl Attempts {
         let rhythm = self.durability.as_ref().map(|durability| durability.rhythm);
         let mut job = Job::new(plan, graph, control.clone(), self.clock.clone(), rhythm);
         if let Some(Adopted { ledger, restored, epoch }) = adopted {
-            job.build = job.build.checkpointed(restored.checkpoint, epoch);
+            let own_positions = !std::mem::take(&mut self.accept_offset_reset);
+            job.build = job.build.checkpointed(restored.checkpoint, epoch, own_positions);
             job.build.generation = ledger.newest().0;
             job.storing = Some(Storing::new(ledger, std::mem::take(&mut self.commits)));
         }

@@ -230,6 +230,7 @@ impl SteppedJob {
             attempt: 0,
             mode: self.commits.mode(),
             lineage: 0,
+            anew: false,
             max_parallelism: plan.max_parallelism,
             retained: 3,
             now: self.clock.wall(),
@@ -243,7 +244,7 @@ impl SteppedJob {
         build.generation = ledger.newest().0;
         self.running = Some(Running {
             slots: Vec::new(),
-            build: build.checkpointed(restored.checkpoint, epoch),
+            build: build.checkpointed(restored.checkpoint, epoch, true),
             coordinator,
             reports,
             storing: Storing::new(ledger, std::mem::take(&mut self.commits)),
