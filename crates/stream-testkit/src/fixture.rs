@@ -1,5 +1,6 @@
 //! A real broker for tests: topics with names of their own, deleted when the test ends.
 
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
@@ -9,6 +10,8 @@ use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Configuration, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaRecord, KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord};
+
+use crate::proxy::KafkaProxy;
 
 const HOW: &str = "run the tests by `cargo xtask test`, which starts a real Kafka, or set STREAM_TEST_KAFKA=host:port";
 
@@ -178,6 +181,7 @@ const START_ATTEMPTS: u32 = 3;
 pub struct KafkaCluster {
     xtask: PathBuf,
     dir: PathBuf,
+    port: u16,
     bootstrap: String,
 }
 
@@ -201,6 +205,22 @@ impl KafkaCluster {
         KafkaCluster::start_with(test, &["--acls"])
     }
 
+    /// Starts one broker and a proxy before it: clients that begin at [`KafkaProxy::bootstrap`] stay behind the proxy,
+    /// those that begin at [`KafkaCluster::bootstrap`] go round it.
+    ///
+    /// # Panics
+    /// If it can't be started; the message says why.
+    #[track_caller]
+    pub fn start_proxied(test: &str) -> (KafkaCluster, KafkaProxy) {
+        // The proxy has its port from the beginning, so that nobody can take it while the broker starts.
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap_or_else(|e| fail(&e.to_string()));
+        let address = listener.local_addr().unwrap_or_else(|e| fail(&e.to_string()));
+        let cluster = KafkaCluster::start_with(test, &["--proxy", &address.port().to_string()]);
+        let proxied = SocketAddr::from(([127, 0, 0, 1], cluster.port + PROXIED));
+        let proxy = KafkaProxy::start(listener, proxied).unwrap_or_else(|e| fail(&e.to_string()));
+        (cluster, proxy)
+    }
+
     #[track_caller]
     fn start_with(test: &str, options: &[&str]) -> KafkaCluster {
         let xtask = PathBuf::from(std::env::var_os("STREAM_TEST_XTASK").unwrap_or_else(|| fail(HOW)));
@@ -209,7 +229,7 @@ impl KafkaCluster {
         for attempt in 0..START_ATTEMPTS {
             let port = free_port();
             let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}-{attempt}", std::process::id()));
-            let cluster = KafkaCluster { xtask: xtask.clone(), dir, bootstrap: format!("127.0.0.1:{port}") };
+            let cluster = KafkaCluster { xtask: xtask.clone(), dir, port, bootstrap: format!("127.0.0.1:{port}") };
             match cluster.xtask(&[&["up", "--port", &port.to_string()], options].concat()) {
                 Ok(()) => return cluster,
                 Err(error) => failure = error,
@@ -290,15 +310,18 @@ impl Drop for KafkaCluster {
     }
 }
 
-/// Two neighbouring free ports (broker and controller), below the range from which clients' own ports are taken.
+/// Behind the broker's port, where `xtask kafka up --proxy` lets it listen for a proxy.
+const PROXIED: u16 = 2;
+
+/// Three neighbouring free ports (broker, controller, and what comes over a proxy), below the range from which clients' own ports are taken.
 ///
 /// A port that was given out is not yet taken, so the next call begins behind it.
 fn free_port() -> u16 {
     static GIVEN: AtomicU16 = AtomicU16::new(0);
     let start = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap_or(0) * 2;
     let start = start + GIVEN.fetch_add(20, Ordering::Relaxed) % 2_000;
-    let free = |port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let found = (0..500).map(|i| start + 2 * i).find(|port| free(*port) && free(port + 1));
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let found = (0..500).map(|i| start + 4 * i).find(|port| (0..=PROXIED).all(|behind| free(port + behind)));
     found.unwrap_or_else(|| fail("no free port"))
 }
 

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::java::{Jars, Logging, last_lines};
 use super::probe;
-use super::settings::{Broker, USERS, admin_properties, lay_out, server_properties};
+use super::settings::{Access, Broker, USERS, admin_properties, lay_out, proxied_port, server_properties};
 use crate::process;
 
 /// Beside `cluster.json`.
@@ -36,9 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) version: String,
     cluster_id: String,
     pub(crate) brokers: Vec<Broker>,
-    /// Whether clients need a user, and users need rights.
-    #[serde(default)]
-    pub(crate) acls: bool,
+    #[serde(flatten)]
+    pub(crate) access: Access,
     #[serde(skip)]
     dir: PathBuf,
 }
@@ -58,27 +57,27 @@ impl Cluster {
     }
 
     /// Writes down a new cluster in `dir`. Nothing is started.
-    pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16, acls: bool) -> Result<Self> {
+    pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16, access: Access) -> Result<Self> {
         ensure!((1..=9).contains(&count), "{count} brokers are not possible here; hint: 1 to 9");
-        ensure!(port <= u16::MAX - 2 * count, "port {port} is too high for {count} brokers");
+        ensure!(port < u16::MAX - 2 * count, "port {port} is too high for {count} brokers");
+        ensure!(access.proxy.is_none() || count == 1, "a proxy stands before one broker, not {count}");
         let cluster = Self {
             version: version.to_owned(),
             cluster_id: new_cluster_id()?,
             brokers: lay_out(count, port),
-            acls,
+            access,
             dir: dir.to_path_buf(),
         };
         for broker in &cluster.brokers {
-            require_free(broker.port)?;
-            require_free(broker.controller_port)?;
+            cluster.require_free(broker)?;
         }
         for broker in &cluster.brokers {
             let data = cluster.folder(broker).join("data");
             fs::create_dir_all(&data).with_context(|| format!("could not create {}", data.display()))?;
-            let properties = server_properties(broker, &cluster.brokers, &data, acls);
+            let properties = server_properties(broker, &cluster.brokers, &data, access);
             fs::write(cluster.properties(broker), properties)?;
         }
-        if acls {
+        if access.acls {
             fs::write(dir.join(ADMIN_PROPERTIES), admin_properties())?;
         }
         fs::write(dir.join("cluster.json"), serde_json::to_string_pretty(&cluster)?)?;
@@ -93,7 +92,7 @@ impl Cluster {
 
     /// The file by which Kafka's tools are let in, where that takes one.
     pub(crate) fn admin_properties(&self) -> Option<PathBuf> {
-        self.acls.then(|| self.dir.join(ADMIN_PROPERTIES))
+        self.access.acls.then(|| self.dir.join(ADMIN_PROPERTIES))
     }
 
     /// The process id of `broker` while it runs.
@@ -117,8 +116,7 @@ impl Cluster {
     pub(crate) fn start(&self, jars: &Jars, chosen: &[Broker]) -> Result<()> {
         for broker in chosen {
             if self.pid(broker).is_none() {
-                require_free(broker.port)?;
-                require_free(broker.controller_port)?;
+                self.require_free(broker)?;
                 self.format(jars, broker)?;
                 self.spawn(jars, broker)?;
             }
@@ -142,6 +140,11 @@ impl Cluster {
         };
         fs::remove_file(self.pid_file(broker)).ok();
         politely
+    }
+
+    fn require_free(&self, broker: &Broker) -> Result<()> {
+        let proxied = self.access.proxy.map(|_| proxied_port(broker));
+        [broker.port, broker.controller_port].into_iter().chain(proxied).try_for_each(require_free)
     }
 
     fn folder(&self, broker: &Broker) -> PathBuf {
@@ -181,7 +184,7 @@ impl Cluster {
 
     /// PLAIN has its users in the properties, SCRAM has them in the log of the controllers.
     fn scram_users(&self) -> Vec<String> {
-        let users = if self.acls { &USERS[..] } else { &[] };
+        let users = if self.access.acls { &USERS[..] } else { &[] };
         let option = |(user, password): &(&str, &str)| {
             ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={user},password={password}]")]
         };
@@ -220,7 +223,7 @@ impl Cluster {
                         self.tail(broker)
                     );
                 }
-                match probe::known_brokers(broker.port, self.acls.then_some(USERS[0])) {
+                match probe::known_brokers(broker.port, self.access.acls.then_some(USERS[0])) {
                     Ok(known) if !quorum || wanted.iter().all(|id| known.contains(id)) => break,
                     Ok(_) => {}
                     Err(_) if !quorum && !is_free(broker.port) => break,
@@ -284,6 +287,8 @@ fn base64_url(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    const ACLS: Access = Access { acls: true, proxy: None };
+
     #[test]
     fn base64_as_kafka_writes_it() {
         assert_eq!(base64_url(b""), "");
@@ -298,9 +303,9 @@ mod tests {
     fn a_cluster_is_found_again_as_it_was_created() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Cluster::load(dir.path()).unwrap().is_none());
-        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500, false).unwrap();
+        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500, ACLS).unwrap();
         let found = Cluster::load(dir.path()).unwrap().unwrap();
-        assert_eq!(found.brokers, created.brokers);
+        assert_eq!((&found.brokers, found.access), (&created.brokers, ACLS));
         assert_eq!(found.bootstrap(), "127.0.0.1:10500,127.0.0.1:10501");
         assert_eq!(found.pid(&found.brokers[0]), None);
         assert!(dir.path().join("broker-2/server.properties").is_file());
@@ -315,9 +320,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_of_an_older_description_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = r#"{"version": "4.3.1", "cluster_id": "x", "brokers": []}"#;
+        fs::write(dir.path().join("cluster.json"), text).unwrap();
+        assert_eq!(Cluster::load(dir.path()).unwrap().unwrap().access, Access::default());
+    }
+
+    #[test]
+    fn a_proxy_stands_before_one_broker() {
+        let dir = tempfile::tempdir().unwrap();
+        let proxied = Access { acls: false, proxy: Some(10_650) };
+        assert!(Cluster::create(dir.path(), "4.3.1", 2, 10_600, proxied).is_err());
+        let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        // The port behind the controller's is needed too.
+        assert!(Cluster::create(dir.path(), "4.3.1", 1, port - 2, proxied).is_err());
+    }
+
+    #[test]
     fn too_many_brokers_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600, false).is_err());
-        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600, false).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600, Access::default()).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600, Access::default()).is_err());
     }
 }

@@ -20,7 +20,7 @@ use clap::{Args, Subcommand};
 
 use self::cluster::Cluster;
 use self::java::{Jars, find_java};
-use self::settings::Broker;
+use self::settings::{Access, Broker};
 use crate::{place, process};
 
 pub(crate) use self::own::OwnKafka;
@@ -60,6 +60,10 @@ enum Command {
         /// but admin need rights, given by `tool acls`
         #[arg(long)]
         acls: bool,
+        /// A second listener, two ports behind the first, that sends its clients to PORT, where a proxy has to pass
+        /// them on to it; for one broker
+        #[arg(long, value_name = "PORT", conflicts_with = "acls")]
+        proxy: Option<u16>,
         /// Stay until Ctrl-C, then stop it again (its data stays)
         #[arg(long)]
         foreground: bool,
@@ -102,8 +106,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let dir = arguments.dir.unwrap_or_else(|| place::kafka_home().join("cluster"));
     let dir = std::path::absolute(&dir).with_context(|| format!("{} is no folder", dir.display()))?;
     match arguments.command {
-        Command::Up { brokers, port, version, acls, foreground } => {
-            up(&dir, &Wanted { brokers, port, version: version.as_deref(), acls }, foreground)
+        Command::Up { brokers, port, version, acls, proxy, foreground } => {
+            let access = Access { acls, proxy };
+            up(&dir, &Wanted { brokers, port, version: version.as_deref(), access }, foreground)
         }
         Command::Down { keep } => down(&dir, keep),
         Command::Stop { broker, kill } => stop(&dir, broker, kill),
@@ -131,7 +136,7 @@ struct Wanted<'a> {
     brokers: Option<u16>,
     port: Option<u16>,
     version: Option<&'a str>,
-    acls: bool,
+    access: Access,
 }
 
 impl Wanted<'_> {
@@ -140,7 +145,8 @@ impl Wanted<'_> {
         self.brokers.is_none_or(|count| usize::from(count) == cluster.brokers.len())
             && self.port.is_none_or(|port| port == cluster.brokers[0].port)
             && self.version.is_none_or(|version| version == cluster.version)
-            && (!self.acls || cluster.acls)
+            && (!self.access.acls || cluster.access.acls)
+            && (self.access.proxy.is_none() || self.access.proxy == cluster.access.proxy)
     }
 }
 
@@ -167,7 +173,7 @@ fn up(dir: &Path, wanted: &Wanted<'_>, foreground: bool) -> Result<u8> {
             let version = wanted.version.unwrap_or(DEFAULT_VERSION);
             jars(version)?;
             let (count, port) = (wanted.brokers.unwrap_or(1), wanted.port.unwrap_or(DEFAULT_PORT));
-            Cluster::create(dir, version, count, port, wanted.acls)?
+            Cluster::create(dir, version, count, port, wanted.access)?
         }
     };
     cluster.start(&jars(&cluster.version)?, &cluster.brokers)?;
@@ -284,7 +290,7 @@ fn describe(cluster: &Cluster) -> String {
     let pids: Vec<_> =
         cluster.brokers.iter().filter_map(|broker| cluster.pid(broker)).map(|pid| pid.to_string()).collect();
     let pids = if pids.is_empty() { String::new() } else { format!(", pid {}", pids.join(" ")) };
-    let acls = if cluster.acls { ", users and ACLs" } else { "" };
+    let acls = if cluster.access.acls { ", users and ACLs" } else { "" };
     format!(
         "bootstrap {} ({brokers}{acls}{pids}, log {})",
         cluster.bootstrap(),
@@ -316,7 +322,7 @@ mod tests {
     fn down_leaves_a_strangers_files() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes"), "mine").unwrap();
-        Cluster::create(dir.path(), "4.3.1", 1, 10_700, true).unwrap();
+        Cluster::create(dir.path(), "4.3.1", 1, 10_700, Access { acls: true, proxy: None }).unwrap();
         down(dir.path(), false).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes"]);
