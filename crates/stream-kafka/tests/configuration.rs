@@ -72,7 +72,7 @@ kafka.source:
 kafka.sink:
   bootstrap.servers: h:9092
   topic: t
-  semantic: EXACTLY_ONCE
+  semantic: SOMETIMES
 ";
     let text = refusal(yaml, |ctx| {
         read(ctx);
@@ -95,13 +95,13 @@ error[config]: `acks` is a producer setting and has no meaning for a source
    = key: kafka.source.acks
    = help: move it to `kafka.sink`, or remove it
 
-error[config]: exactly-once is not supported yet
+error[config]: `SOMETIMES` under `semantic` is not a guarantee
   --> application.yml:9:13
    |
- 9 |   semantic: EXACTLY_ONCE
-   |             ^^^^^^^^^^^^
+ 9 |   semantic: SOMETIMES
+   |             ^^^^^^^^^
    = key: kafka.sink.semantic
-   = help: write semantic: AT_LEAST_ONCE; docs/src/status.md says what works today";
+   = help: write `AT_LEAST_ONCE`, `EXACTLY_ONCE` or `NONE`";
     assert_eq!(text, expected);
 }
 

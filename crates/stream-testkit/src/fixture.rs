@@ -1,10 +1,11 @@
 //! A real broker for tests: topics with names of their own, deleted when the test ends.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Configuration, StreamingContext};
@@ -315,14 +316,22 @@ const PROXIED: u16 = 2;
 
 /// Three neighbouring free ports (broker, controller, and what comes over a proxy), below the range from which clients' own ports are taken.
 ///
-/// A port that was given out is not yet taken, so the next call begins behind it.
+/// A port that was given out is not yet taken, so it is locked, for other processes that run tests, too.
 fn free_port() -> u16 {
-    static GIVEN: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + u16::try_from(std::process::id() % 4_000).unwrap_or(0) * 2;
-    let start = start + GIVEN.fetch_add(20, Ordering::Relaxed) % 2_000;
-    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    let found = (0..500).map(|i| start + 4 * i).find(|port| (0..=PROXIED).all(|behind| free(port + behind)));
-    found.unwrap_or_else(|| fail("no free port"))
+    // Kept until this process ends: the port of a broker that is down looks free to the tests of another process.
+    static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = 20_000 + u16::try_from(std::process::id() % 500).unwrap_or(0) * 20;
+    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    for port in (start..32_000).step_by(4).chain((20_000..start).step_by(4)) {
+        let lock = File::create(std::env::temp_dir().join(format!("stream-test-port-{port}.lock")));
+        let Ok(lock) = lock else { continue };
+        if lock.try_lock().is_ok() && (0..=PROXIED).all(|behind| free(port + behind)) {
+            taken.push(lock);
+            return port;
+        }
+    }
+    fail("no free port")
 }
 
 #[track_caller]

@@ -217,7 +217,7 @@ impl Cluster {
             loop {
                 if self.pid(broker).is_none() {
                     bail!(
-                        "broker {} ended while starting; the end of {}:\n{}",
+                        "broker {} ended while starting; reasons, then the end of {}:\n{}",
                         broker.id,
                         self.log(broker).display(),
                         self.tail(broker)
@@ -244,7 +244,12 @@ impl Cluster {
     }
 
     fn tail(&self, broker: &Broker) -> String {
-        last_lines(&fs::read_to_string(self.log(broker)).unwrap_or_default(), 15)
+        let log = fs::read_to_string(self.log(broker)).unwrap_or_default();
+        // A broker says why it gives up before it says how it shuts down.
+        let is_reason = |line: &&str| [" ERROR ", " FATAL ", "Exception"].iter().any(|word| line.contains(word));
+        let reasons: Vec<&str> = log.lines().filter(is_reason).collect();
+        let reasons = last_lines(&reasons.join("\n"), 10);
+        format!("{reasons}\n…\n{}", last_lines(&log, 15))
     }
 }
 

@@ -277,7 +277,19 @@ impl Attempts {
         let (clock, adoption) = (Arc::new(SystemClock::new()), Adoption::new(format!("{seed:016x}")));
         let random = Random::new(seed);
         let accept_offset_reset = durability.as_ref().is_some_and(|durability| durability.accept_offset_reset);
-        Attempts { accept_offset_reset, switch, durability, run, adoption, restarts, random, restarted: 0, clock, ledger: None, commits }
+        Attempts {
+            accept_offset_reset,
+            switch,
+            durability,
+            run,
+            adoption,
+            restarts,
+            random,
+            restarted: 0,
+            clock,
+            ledger: None,
+            commits,
+        }
     }
 
     fn run(mut self, plan: Plan, graph: Graph) -> Result<JobReport> {

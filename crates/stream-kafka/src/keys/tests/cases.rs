@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::{
-    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, PartitionerChoice, Role, Semantic,
+    AutoOffsetReset, BadRecords, Codec, DeadLetterFormat, EngineSettings, EpochBump, PartitionerChoice, Role, Semantic,
 };
 
 /// What has to come of a setting.
@@ -68,6 +68,9 @@ pub(super) const CASES: &[Case] = cases! {
     [("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")], Client(&[("client.dns.lookup", "resolve_canonical_bootstrap_servers_only")]);
     [("client.id", "007")], Client(&[("client.id", "007")]);
     [("client.rack", "eu-1a")], Client(&[("client.rack", "eu-1a")]);
+    [("commit.epoch-bump", "always")], Engine(|e| e.epoch_bump == Some(EpochBump::Always));
+    [("commit.epoch-bump", "on_disturbance")], Engine(|e| e.epoch_bump == Some(EpochBump::OnDisturbance));
+    [("commit.epoch-bump", "never")], Refused("always");
     [("compression.gzip.level", "7"), ("compression.type", "gzip")], Client(&[("compression.level", "7")]);
     [("compression.gzip.level", "7")], Ignored;
     [("compression.lz4.level", "9"), ("compression.type", "lz4")], Client(&[("compression.level", "9")]);
