@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{LIMIT, context, ended, sorted_numbers};
 use stream_core::checkpoint::MemoryStore;
-use stream_core::{JobHandle, StreamingContext};
+use stream_core::{ErrorKind, JobHandle, StreamingContext};
 use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord};
 use stream_testkit::{KafkaFixture, wait_until};
 
@@ -17,22 +17,22 @@ struct Copy<'a> {
     store: MemoryStore,
     from: String,
     to: String,
-    more: String,
+    semantic: &'static str,
 }
 
 impl<'a> Copy<'a> {
     fn new(kafka: &'a KafkaFixture, partitions: i32) -> Copy<'a> {
         let (from, to) = (kafka.topic("from", partitions), kafka.topic("to", partitions));
-        Copy { kafka, store: MemoryStore::new(), from, to, more: String::new() }
+        Copy { kafka, store: MemoryStore::new(), from, to, semantic: "EXACTLY_ONCE" }
     }
 
     fn context(&self) -> StreamingContext {
         let (servers, group) = (self.kafka.bootstrap(), self.kafka.group());
-        let (Copy { from, to, more, .. }, application) = (self, self.kafka.group());
+        let (Copy { from, to, semantic, .. }, application) = (self, self.kafka.group());
         context(&format!(
             "application.id: {application}\nexecution.checkpointing.interval: 100 ms\n\
              kafka.source:\n  bootstrap.servers: {servers}\n  topic: {from}\n  group.id: {group}\n  auto.offset.reset: earliest\n\
-             kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: EXACTLY_ONCE\n{more}"
+             kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: {semantic}\n"
         ))
         .checkpoint_store(self.store.clone())
     }
@@ -84,4 +84,59 @@ fn fill(kafka: &KafkaFixture, topic: &str, first: u64) {
         out.set_value((first + i).to_string());
         out.set_partition(i32::try_from(i % 3).expect("small"));
     });
+}
+
+#[test]
+fn of_two_instances_one_ends_with_the_reason_and_the_other_goes_on() {
+    let kafka = KafkaFixture::new("eos-two");
+    let job = Copy::new(&kafka, 3);
+    fill(&kafka, &job.from, 0);
+    let (first, _) = job.start();
+    wait_until("the first has committed", LIMIT, || first.is_finished() || job.committed().len() == 600);
+    let (second, _) = job.start();
+    wait_until("one has ended", LIMIT, || first.is_finished() || second.is_finished());
+    let (ended_one, other) = if first.is_finished() { (first, second) } else { (second, first) };
+    let error = ended(&ended_one).expect_err("taken over");
+    assert_eq!(error.kind(), ErrorKind::Fenced, "{error}");
+    assert!(error.message().contains("has taken over: it has committed epoch"), "{error}");
+    fill(&kafka, &job.from, 600);
+    wait_until("the other goes on", LIMIT, || other.is_finished() || job.committed().len() >= 1200);
+    other.stop();
+    ended(&other).expect("it ends well");
+    assert_eq!(job.committed(), (0..1200).collect::<Vec<_>>());
+}
+
+#[test]
+fn two_instances_that_start_at_once_come_to_terms() {
+    let kafka = KafkaFixture::new("eos-race");
+    let job = Copy::new(&kafka, 3);
+    fill(&kafka, &job.from, 0);
+    let handles = [job.start().0, job.start().0];
+    wait_until("one has ended", LIMIT, || handles.iter().any(JobHandle::is_finished));
+    let (over, on): (Vec<_>, Vec<_>) = handles.into_iter().partition(JobHandle::is_finished);
+    for handle in over {
+        assert_eq!(ended(&handle).expect_err("taken over").kind(), ErrorKind::Fenced);
+    }
+    let [handle] = &on[..] else { panic!("one is left") };
+    wait_until("the other goes on", LIMIT, || handle.is_finished() || job.committed().len() >= 600);
+    handle.stop();
+    ended(handle).expect("it ends well");
+    assert_eq!(job.committed(), (0..600).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_semantic_may_be_switched_both_ways_between_runs() {
+    let kafka = KafkaFixture::new("eos-switch");
+    let mut job = Copy::new(&kafka, 3);
+    for (round, semantic) in ["AT_LEAST_ONCE", "EXACTLY_ONCE", "AT_LEAST_ONCE", "EXACTLY_ONCE"].iter().enumerate() {
+        job.semantic = semantic;
+        let expected = 600 * (round + 1);
+        fill(&kafka, &job.from, 600 * round as u64);
+        let (handle, seen) = job.start();
+        wait_until("all is there", LIMIT, || handle.is_finished() || job.committed().len() >= expected);
+        handle.stop();
+        ended(&handle).expect("it ends well");
+        assert_eq!(seen.load(Ordering::Relaxed), 600, "round {round} reads what is new, and nothing again");
+    }
+    assert_eq!(job.committed(), (0..2400).collect::<Vec<_>>());
 }
