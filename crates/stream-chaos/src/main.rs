@@ -14,11 +14,13 @@ mod audit;
 mod events;
 mod job;
 mod kills;
+mod steps;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use stream_core::ErrorKind;
 
 #[derive(Parser)]
 #[command(name = "chaos", about = "Kills a job again and again, and audits what it has written")]
@@ -34,6 +36,9 @@ enum Part {
     /// The job itself.
     #[command(hide = true)]
     Job(job::Arguments),
+    /// A job that stands still at a step of the commit protocol.
+    #[command(hide = true)]
+    Step(steps::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -59,12 +64,13 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().part {
         Part::Run(run) => kills::run(&run),
         Part::Job(arguments) => job::run(&arguments),
+        Part::Step(arguments) => steps::run(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            if error.kind() == ErrorKind::Fenced { ExitCode::from(3) } else { ExitCode::FAILURE }
         }
     }
 }

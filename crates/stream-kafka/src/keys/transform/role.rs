@@ -59,4 +59,7 @@ fn transactional_socket(draft: &mut Draft) {
         draft.warn(format!("`{key}` is longer than `transaction.timeout.ms` and was left to the client"));
         draft.withdraw(PROPERTY);
     }
+    if limit >= REQUEST_TIMEOUT.parse().unwrap_or(i64::MAX) {
+        draft.put_derived(PROPERTY, REQUEST_TIMEOUT);
+    }
 }
