@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     epoch_bump: String,
     #[arg(long, default_value = "60s")]
     checkpoint_timeout: String,
+    /// In milliseconds
+    #[arg(long, default_value = "120000")]
+    transaction_timeout: String,
     /// Stands still there
     #[arg(long)]
     step: Option<String>,
@@ -52,12 +55,16 @@ struct Gate {
     signs: PathBuf,
     seen: Arc<AtomicU32>,
     after: u32,
+    /// The checkpoint under way has state that changed, so its transaction has output.
+    has_data: AtomicBool,
+    last_was_data: AtomicBool,
 }
 
 impl Gate {
-    /// Stands still if this is the step, for the first time after enough records.
+    /// Stands still if this is the step, for the first time in a checkpoint that has the last of enough records.
     fn pass(&self, step: &str) {
-        if self.step != step || self.seen.load(Ordering::Relaxed) < self.after || self.signs.join("here").exists() {
+        let is_early = self.seen.load(Ordering::Relaxed) < self.after || !self.has_data.load(Ordering::Relaxed);
+        if self.step != step || is_early || self.signs.join("here").exists() {
             return;
         }
         let _ = std::fs::write(self.signs.join("here"), "");
@@ -70,6 +77,9 @@ impl Gate {
 impl CheckpointStore for Gate {
     fn create(&self, name: &str, content: &[Bytes]) -> Result<Creation> {
         let is_data = name.starts_with("data-");
+        // A checkpoint without changes has no data.
+        let is_new = self.last_was_data.swap(is_data, Ordering::Relaxed);
+        self.has_data.store(is_data || is_new, Ordering::Relaxed);
         self.pass(if is_data { "before-data" } else { "before-manifest" });
         let created = self.store.create(name, content);
         self.pass(if is_data { "after-data" } else { "after-manifest" });
@@ -140,6 +150,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         signs: arguments.signs.clone(),
         seen: seen.clone(),
         after: arguments.after,
+        has_data: AtomicBool::new(false),
+        last_was_data: AtomicBool::new(false),
     };
     let ctx = StreamingContext::new(configuration).parallelism(2).checkpoint_store(store);
     let ids = KafkaSource::<String>::new(&ctx)
@@ -163,6 +175,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         // A lost answer is noticed after that.
         .property("socket.timeout.ms", "3000")
         .property("commit.epoch-bump", &arguments.epoch_bump)
+        .property("transaction.timeout.ms", &arguments.transaction_timeout)
         .serializer(|(id, key, number): &(u64, u64, u64)| format!("{id},{key},{number}").into_bytes())
         .sink(numbered)
         .uid("output");

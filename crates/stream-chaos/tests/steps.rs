@@ -59,6 +59,8 @@ struct Scene {
     policy: &'static str,
     fed: u64,
     instances: u32,
+    /// More arguments for every instance.
+    more: &'static [&'static str],
 }
 
 impl Scene {
@@ -66,7 +68,7 @@ impl Scene {
         let kafka = KafkaFixture::on(BROKERS.cluster.bootstrap(), name);
         let (input, output) = (kafka.topic("in", 2), kafka.topic("out", 2));
         let dir = tempfile::tempdir().expect("a directory");
-        Scene { kafka, dir, input, output, policy, fed: 0, instances: 0 }
+        Scene { kafka, dir, input, output, policy, fed: 0, instances: 0, more: &[] }
     }
 
     fn feed(&mut self) {
@@ -78,7 +80,7 @@ impl Scene {
         self.fed += 400;
     }
 
-    fn start(&mut self, step: Option<&str>, more: &[&str]) -> Instance {
+    fn start(&mut self, step: Option<&str>) -> Instance {
         let number = self.instances;
         self.instances += 1;
         let signs = self.dir.path().join(format!("signs-{number}"));
@@ -87,7 +89,7 @@ impl Scene {
         let client = format!("{}-{number}", self.output);
         let mut command = Command::new(env!("CARGO_BIN_EXE_stream-chaos"));
         command.args(["step", "--bootstrap", &BROKERS.proxy.bootstrap(), "--input", &self.input]);
-        command.args(["--output", &self.output, "--client", &client, "--epoch-bump", self.policy]).args(more);
+        command.args(["--output", &self.output, "--client", &client, "--epoch-bump", self.policy]).args(self.more);
         command.arg("--dir").arg(self.dir.path().join("checkpoints")).arg("--signs").arg(&signs);
         if let Some(step) = step {
             command.args(["--step", step, "--after", &self.fed.to_string()]);
@@ -96,8 +98,23 @@ impl Scene {
         Instance { child: command.spawn().expect("the program is built"), signs, client, log }
     }
 
+    /// What the job has committed, without what others have written.
     fn committed(&self) -> Vec<String> {
-        self.kafka.read_committed(&self.output).into_iter().map(|record| record.value).collect()
+        let values = self.kafka.read_committed(&self.output).into_iter().map(|record| record.value);
+        values.filter(|value| value != PROBE).collect()
+    }
+
+    /// Writes a record to each partition of the output, and waits until readers of committed records see both. They don't
+    /// as long as a transaction that began before is open.
+    fn blocked(&self, limit: Duration) -> Duration {
+        let began = Instant::now();
+        self.kafka.fill(&self.output, 2, |i, out: &mut ProducerRecord| {
+            out.set_value(PROBE);
+            out.set_partition(i32::try_from(i).expect("small"));
+        });
+        let seen = || self.kafka.read_committed(&self.output).iter().filter(|record| record.value == PROBE).count();
+        wait_until("what others have written can be read", limit, || seen() == 2);
+        began.elapsed()
     }
 
     /// Waits until as much is committed as was fed.
@@ -127,6 +144,9 @@ impl Scene {
         }
     }
 }
+
+/// What somebody else writes to the output.
+const PROBE: &str = "probe";
 
 struct Instance {
     child: Child,
@@ -185,40 +205,37 @@ fn sign(signs: &Path, name: &str) {
 /// Lets a victim run until it stands at `step`, with records in its transaction.
 fn at(step: Step, scene: &mut Scene) -> (Instance, Option<Hold>) {
     scene.feed();
-    let mut victim = scene.start(
-        match step {
-            Step::Store(step) => Some(step),
-            _ => None,
-        },
-        &[],
-    );
+    let mut victim = scene.start(Some(match step {
+        Step::Flush => "none",
+        Step::Store(step) => step,
+        // From there on only what belongs to the commit of these records is on its way.
+        Step::Request(_) | Step::Answer(_) => "before-manifest",
+    }));
+    let of_victim = |key: ApiKey| key.of_client(&victim.client);
+    let (hold, answered) =
+        (|key| Some(BROKERS.proxy.hold(of_victim(key))), |key| BROKERS.proxy.answers(of_victim(key)));
+    if step == Step::Flush {
+        let hold = hold(ApiKey::Produce);
+        hold.iter().for_each(|hold| hold.wait_until_held(LIMIT));
+        return (victim, hold);
+    }
+    let here = victim.signs.join("here");
+    wait_until(&format!("the victim is at {step:?}"), LIMIT, || here.exists());
     let hold = match step {
-        Step::Store(step) => {
-            let here = victim.signs.join("here");
-            wait_until(&format!("the victim is {step}"), LIMIT, || victim.has_ended() || here.exists());
+        Step::Request(key) => {
+            let hold = hold(key);
+            sign(&victim.signs, "go");
+            hold.iter().for_each(|hold| hold.wait_until_held(LIMIT));
+            hold
+        }
+        Step::Answer(key) => {
+            let before = answered(key);
+            BROKERS.proxy.on(of_victim(key).next(1), Fault::DropResponse);
+            sign(&victim.signs, "go");
+            wait_until("the answer is lost", LIMIT, || answered(key) > before);
             None
         }
-        Step::Flush | Step::Request(_) | Step::Answer(_) => {
-            scene.wait_for_all(&mut victim, "the victim has begun");
-            let (key, client) = match step {
-                Step::Flush => (ApiKey::Produce, &victim.client),
-                Step::Request(key) | Step::Answer(key) => (key, &victim.client),
-                Step::Store(_) => unreachable!("matched above"),
-            };
-            if let Step::Answer(key) = step {
-                let before = BROKERS.proxy.answers(key.of_client(client));
-                BROKERS.proxy.on(key.of_client(client).next(1), Fault::DropResponse);
-                scene.feed();
-                wait_until("the answer is lost", LIMIT, || BROKERS.proxy.answers(key.of_client(client)) > before);
-                None
-            } else {
-                // Held before the records come, so that what is held has them.
-                let hold = BROKERS.proxy.hold(key.of_client(client));
-                scene.feed();
-                hold.wait_until_held(LIMIT);
-                Some(hold)
-            }
-        }
+        Step::Flush | Step::Store(_) => None,
     };
     assert!(!victim.has_ended(), "{step:?}: {}", victim.said());
     (victim, hold)
@@ -230,7 +247,7 @@ fn killed(step: Step, policy: &'static str) {
     let mut scene = Scene::new("kill", policy);
     let (mut victim, hold) = at(step, &mut scene);
     victim.kill();
-    let mut next = scene.start(None, &[]);
+    let mut next = scene.start(None);
     if let Some(hold) = hold {
         // What was on its way when the process died arrives late, if at all.
         hold.release();
@@ -248,7 +265,7 @@ fn asleep(step: Step, policy: &'static str) {
     let mut scene = Scene::new("sleep", policy);
     let (mut zombie, hold) = at(step, &mut scene);
     zombie.signal("-STOP");
-    let mut next = scene.start(None, &[]);
+    let mut next = scene.start(None);
     scene.wait_for_all(&mut next, &what);
     scene.feed();
     scene.wait_for_all(&mut next, &what);
@@ -301,5 +318,49 @@ fn an_answer_that_is_lost_costs_nothing() {
         scene.wait_for_all(&mut job, policy);
         job.stop();
         scene.audit(policy);
+    }
+}
+
+/// A checkpoint may take 2 s, a transaction 5.
+const SHORT: &[&str] = &["--checkpoint-timeout", "2s", "--transaction-timeout", "5000"];
+
+#[test]
+fn a_downtime_far_beyond_the_transaction_timeout_costs_nothing_in_any_phase() {
+    LazyLock::force(&BROKERS);
+    std::thread::scope(|scope| {
+        for step in STEPS {
+            scope.spawn(move || {
+                let what = format!("down for 30 s at {step:?}");
+                let mut scene = Scene { more: SHORT, ..Scene::new("down", "on_disturbance") };
+                let (mut victim, hold) = at(*step, &mut scene);
+                victim.kill();
+                let down = Instant::now();
+                // The timeout, and up to ten seconds until the broker looks.
+                let blocked = scene.blocked(Duration::from_secs(5 + 12));
+                println!("{what}: readers were blocked for {blocked:.1?}");
+                std::thread::sleep(Duration::from_secs(30).saturating_sub(down.elapsed()));
+                drop(hold);
+                scene.feed();
+                let mut next = scene.start(None);
+                scene.wait_for_all(&mut next, &what);
+                next.stop();
+                scene.audit(&what);
+            });
+        }
+    });
+}
+
+#[test]
+fn a_restart_lets_readers_go_on_at_once() {
+    for step in [Step::Store("before-manifest"), Step::Store("after-manifest"), Step::Request(ApiKey::EndTxn)] {
+        let mut scene = Scene { more: SHORT, ..Scene::new("unblock", "on_disturbance") };
+        let (mut victim, _hold) = at(step, &mut scene);
+        victim.kill();
+        let mut next = scene.start(None);
+        // Sooner than by the timeout of the transaction, which would be 5 s or more.
+        let blocked = scene.blocked(Duration::from_secs(5));
+        println!("killed at {step:?}, restarted: readers were blocked for {blocked:.1?}");
+        scene.wait_for_all(&mut next, "the rest");
+        next.stop();
     }
 }
