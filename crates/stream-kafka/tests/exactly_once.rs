@@ -4,8 +4,11 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use common::{LIMIT, context, ended, sorted_numbers};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use stream_core::checkpoint::MemoryStore;
 use stream_core::{ErrorKind, JobHandle, StreamingContext};
 use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord};
@@ -139,4 +142,47 @@ fn the_semantic_may_be_switched_both_ways_between_runs() {
         assert_eq!(seen.load(Ordering::Relaxed), 600, "round {round} reads what is new, and nothing again");
     }
     assert_eq!(job.committed(), (0..2400).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_transaction_timeout_that_the_brokers_refuse_is_refused_with_the_numbers() {
+    let kafka = KafkaFixture::new("eos-timeout");
+    let mut job = Copy::new(&kafka, 1);
+    job.semantic = "EXACTLY_ONCE\n  transaction.timeout.ms: 3600000";
+    let error = ended(&job.start().0).expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.message().ends_with("the brokers allow no transaction timeout of 3600s"), "{error}");
+    job.semantic = "EXACTLY_ONCE\n  transaction.timeout.ms: 5000";
+    let error = ended(&job.start().0).expect_err("too short");
+    let expected =
+        "transaction.timeout.ms is 5s: a transaction is open for an interval (100ms) and a checkpoint (up to 60s)";
+    assert_eq!((error.kind(), error.message()), (ErrorKind::Config, expected));
+}
+
+#[test]
+fn a_group_with_live_members_of_another_application_is_refused() {
+    let kafka = KafkaFixture::new("eos-members");
+    let job = Copy::new(&kafka, 1);
+    for protocol in ["classic", "consumer"] {
+        let other: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap())
+            .set("group.id", kafka.group())
+            .set("group.protocol", protocol)
+            .create()
+            .expect("a consumer");
+        other.subscribe(&[&job.from]).expect("a subscription");
+        wait_until("the other is a member", LIMIT, || {
+            other.poll(Duration::from_millis(50));
+            other.assignment().is_ok_and(|assigned| assigned.count() > 0)
+        });
+        let (handle, _) = job.start();
+        wait_until("the job is refused", LIMIT, || {
+            other.poll(Duration::from_millis(50));
+            handle.is_finished()
+        });
+        let error = handle.wait().expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Config, "{protocol}: {error}");
+        assert!(error.message().contains("has 1 live members: another application consumes with it"), "{error}");
+        other.unsubscribe();
+    }
 }

@@ -21,7 +21,7 @@ use stream_core::thread::Waker;
 use stream_core::{Error, Result, Timestamp};
 
 use super::connection::Connection;
-use super::rights::{Account, Resource, Right, may};
+use super::rights::{Account, Resource, Right, may, members};
 use super::{client_error, partitions};
 use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
 
@@ -88,6 +88,11 @@ impl ConsumerHandle {
     /// Whether the user has the right; `None` if the brokers don't tell.
     pub(crate) fn may(&self, right: Right, resource: Resource<'_>, limit: Duration) -> Option<bool> {
         may(self.0.client(), right, resource, limit)
+    }
+
+    /// How many live members a group has; `None` if the brokers don't tell.
+    pub(crate) fn members(&self, group: &str, limit: Duration) -> Option<usize> {
+        members(self.0.client(), group, limit)
     }
 
     /// The partitions of a topic, in order; `None` if there is no such topic.

@@ -86,11 +86,9 @@ fn classify(code: ErrorCode) -> (ErrorKind, &'static str) {
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch | Code::TransactionCoordinatorFenced => {
             (ErrorKind::Fenced, "another instance uses the same transactional.id, or the transaction took too long")
         }
-        Code::InvalidTransactionTimeout => (
-            ErrorKind::Config,
-            "the brokers allow less than that (their transaction.max.timeout.ms, 15 minutes by default): lower \
-             transaction.timeout.ms, or the checkpoint interval and timeout that it is made of",
-        ),
+        Code::InvalidTransactionTimeout => {
+            (ErrorKind::Config, "lower transaction.timeout.ms to what the brokers allow: transaction.max.timeout.ms")
+        }
         Code::TransactionalIdAuthorizationFailed => (
             ErrorKind::Config,
             "the user needs Write and Describe on the transactional id: a prefixed right on stream-rs/",

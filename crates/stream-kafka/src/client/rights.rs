@@ -137,10 +137,38 @@ pub(crate) fn may<C: ClientContext>(
     }
 }
 
+/// How many live members a group has; `None` if the brokers don't tell.
+pub(crate) fn members<C: ClientContext>(client: &Client<C>, group: &str, limit: Duration) -> Option<usize> {
+    let client = NonNull::new(client.native_ptr())?;
+    ask_about(client, Resource::Group(group), limit, |event| {
+        let mut count = 0;
+        // SAFETY: everything that is read lives as long as the event; the array has the length that is told.
+        unsafe {
+            let groups = rd::rd_kafka_event_DescribeConsumerGroups_result(event.as_ptr());
+            if groups.is_null() {
+                return None;
+            }
+            let found = rd::rd_kafka_DescribeConsumerGroups_result_groups(groups, &raw mut count);
+            (count > 0).then(|| rd::rd_kafka_ConsumerGroupDescription_member_count(*found))
+        }
+    })?
+}
+
 type Answer = Result<Vec<rd::rd_kafka_AclOperation_t>, RDKafkaRespErr>;
 
 /// Everything the user may do with the resource, or why that is not told; `None` without an answer.
 fn operations(client: NonNull<rd::rd_kafka_t>, resource: Resource<'_>, limit: Duration) -> Option<Answer> {
+    // SAFETY: the event is the answer to a question about one topic or one group.
+    ask_about(client, resource, limit, |event| unsafe { read(event) })
+}
+
+/// Asks what there is to know about one topic or group; `None` without an answer.
+fn ask_about<R>(
+    client: NonNull<rd::rd_kafka_t>,
+    resource: Resource<'_>,
+    limit: Duration,
+    read: impl FnOnce(NonNull<rd::rd_kafka_event_t>) -> R,
+) -> Option<R> {
     let (name, request) = match resource {
         Resource::Topic(name) => (name, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS),
         Resource::Group(name) => (name, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS),

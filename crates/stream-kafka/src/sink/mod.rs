@@ -209,7 +209,8 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         let by_client =
             matches!(choice, PartitionerChoice::Murmur2 | PartitionerChoice::IgnoreKeys | PartitionerChoice::Client);
         let client_partitions = by_client && !self.partitioner_in_code;
-        Ok(Description { section, client, brokers, topic, engine, is_dev, client_partitions })
+        let promise = transactions::promise(self.context, &engine);
+        Ok(Description { section, promise, client, brokers, topic, engine, is_dev, client_partitions })
     }
 
     fn choose_topic(&self, settings: &Settings, engine: &EngineSettings, default_topic: Option<&str>) -> Result<Topic> {
@@ -262,6 +263,8 @@ const CHECK_CAPACITY: usize = 1;
 struct Description {
     /// Its section of the configuration.
     section: String,
+    /// What it promises under exactly-once.
+    promise: &'static str,
     client: BTreeMap<String, String>,
     brokers: String,
     topic: Topic,
@@ -344,7 +347,7 @@ where
         let Some(description) = &self.description else { return String::new() };
         let guarantee = match description.engine.semantic {
             Semantic::AtLeastOnce => "at least once",
-            Semantic::ExactlyOnce => "exactly once",
+            Semantic::ExactlyOnce => description.promise,
             Semantic::None => "no guarantee",
         };
         format!("topic {}, {guarantee}", description.topic)

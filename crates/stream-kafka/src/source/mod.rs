@@ -436,6 +436,16 @@ fn ask_brokers(description: &Description) -> Result<String> {
     }
 }
 
+/// Refuses a group that another application is a member of: positions in a transaction would be refused by the brokers,
+/// and the transaction with them, or the two would overwrite each other's.
+fn refuse_members(handle: &ConsumerHandle, group: &str, limit: Duration) -> Result<()> {
+    let Some(count @ 1..) = handle.members(group, limit) else { return Ok(()) };
+    let message = format!("group `{group}` has {count} live members: another application consumes with it");
+    let hint = "under exactly-once the job commits its positions to the group in its transactions: choose a group.id of its \
+                own, or stop the other application";
+    Err(Error::new(ErrorKind::Config, message).with_hint(hint))
+}
+
 struct KafkaSourceNode<T, D, S: Shape<T>> {
     description: Option<Description>,
     deserializer: D,
@@ -485,6 +495,7 @@ where
         let stored = splits.iter().filter(|_| description.stores);
         let names: BTreeMap<_, _> = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
         if let (Some(cluster), Some(group)) = (&cluster, description.group.as_ref().filter(|_| description.stores)) {
+            refuse_members(&handle, group, description.engine.request_timeout)?;
             cluster.add_group(context.uid(), Group { id: group.clone(), splits: names.clone() });
         }
         let committer = (cluster.is_none() && (description.stores || letters.is_some())).then(|| {

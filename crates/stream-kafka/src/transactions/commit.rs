@@ -14,11 +14,11 @@ use stream_core::thread;
 use stream_core::{Error, ErrorKind, Marker, Result, SplitPosition, TransactionRun, Transactions};
 
 use super::{Cluster, name};
-use crate::client::ClientError;
 use crate::client::producer::ProducerHandle;
 use crate::client::rights::Right;
 use crate::client::transactional::{CallError, StoredOffset};
-use crate::keys::EpochBump;
+use crate::client::{ClientError, ErrorCode};
+use crate::keys::{EngineSettings, EpochBump};
 use crate::record::Topic;
 use crate::waiting::{Limit, Question, Signs, wait_for};
 
@@ -118,8 +118,24 @@ impl KafkaTransactions {
     }
 
     fn bump(&self, run: &TransactionRun) -> EpochBump {
-        let chosen = self.cluster.parts().engine.epoch_bump;
-        chosen.unwrap_or(if run.interval() >= ALWAYS_FROM { EpochBump::Always } else { EpochBump::OnDisturbance })
+        bump(&self.cluster.parts().engine, run.interval())
+    }
+
+    /// What the promise rests on, once.
+    fn introduce(&self, run: &TransactionRun) -> Result<()> {
+        let (name, brokers, timeout) = (name::of_job(run), self.cluster.brokers(), self.timeout(run)?);
+        match self.bump(run) {
+            EpochBump::Always => tracing::info!(
+                "exactly once into Kafka at {brokers}: transactions `{name}`, timeout {timeout:?}, a new producer epoch \
+                 for each"
+            ),
+            EpochBump::OnDisturbance => tracing::info!(
+                "exactly once into Kafka at {brokers}: transactions `{name}`, timeout {timeout:?}, a new producer epoch \
+                 after disturbed commits; a request to end a transaction that is late and comes twice could still end \
+                 the next one (KAFKA-17754), which commit.epoch-bump: always rules out"
+            ),
+        }
+        Ok(())
     }
 
     /// Asks until there is an answer, and says meanwhile what is waited for.
@@ -184,9 +200,21 @@ impl KafkaTransactions {
     fn init(&self, run: &TransactionRun, stopping: &dyn Fn() -> bool) -> Result<(Arc<ProducerHandle>, Option<Marker>)> {
         let producer = self.transactional(run)?;
         let what = format!("can't take over the transactions of `{}`", name::of_job(run));
-        let taken = self.ask(&producer, stopping, &what, |limit| producer.init_transactions(limit));
+        let mut code = None;
+        let taken = self.ask(&producer, stopping, &what, |limit| {
+            let init = producer.init_transactions(limit);
+            code = init.as_ref().err().and_then(ClientError::rdkafka_error_code);
+            init
+        });
         if let Err(error) = taken {
             drop_aside(producer);
+            if code == Some(ErrorCode::InvalidTransactionTimeout) {
+                let timeout = self.timeout(run)?;
+                let message = format!("{what}: the brokers allow no transaction timeout of {timeout:?}");
+                let hint = "lower transaction.timeout.ms, or the checkpoint interval and timeout that it is made of, or \
+                            raise the brokers' transaction.max.timeout.ms (15 minutes by default)";
+                return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+            }
             return Err(error);
         }
         let marker = self.read_marker(&producer, run, stopping)?;
@@ -299,6 +327,12 @@ impl KafkaTransactions {
     }
 }
 
+/// When the producer gets a new epoch, in a job that commits so often.
+pub(super) fn bump(engine: &EngineSettings, interval: Duration) -> EpochBump {
+    let default = if interval >= ALWAYS_FROM { EpochBump::Always } else { EpochBump::OnDisturbance };
+    engine.epoch_bump.unwrap_or(default)
+}
+
 /// What the send queue takes.
 fn capacity(settings: &BTreeMap<String, String>) -> usize {
     let capacity = settings.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
@@ -327,7 +361,9 @@ impl Transactions for KafkaTransactions {
     }
 
     fn take_over(&mut self, run: &TransactionRun) -> Result<Option<Marker>> {
-        self.run = Some(run.clone());
+        if self.run.replace(run.clone()).is_none() {
+            self.introduce(run)?;
+        }
         self.positions.clear();
         if let Some(old) = self.cluster.parts().producer.take() {
             drop_aside(old);

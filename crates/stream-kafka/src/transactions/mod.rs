@@ -20,7 +20,7 @@ pub(crate) use lane::Lane;
 
 use crate::client::consumer::TopicPartition;
 use crate::client::producer::ProducerHandle;
-use crate::keys::EngineSettings;
+use crate::keys::{EngineSettings, EpochBump};
 use crate::record::Topic;
 use commit::KafkaTransactions;
 
@@ -125,6 +125,15 @@ impl JobTransactions {
 /// Lets the job find out what an earlier run has committed in transactions, in case it did so under exactly-once.
 pub(crate) fn settle_by(context: &StreamingContext, member: &Member<'_>) {
     context.settle_by(KafkaTransactions::new(Cluster::of(member)));
+}
+
+/// What the plan says of the promise of exactly-once.
+pub(crate) fn promise(context: &StreamingContext, engine: &EngineSettings) -> &'static str {
+    let interval = context.settings().checkpointing.as_ref().map_or(Duration::ZERO, |settings| settings.interval);
+    match commit::bump(engine, interval) {
+        EpochBump::Always => "exactly once",
+        EpochBump::OnDisturbance => "exactly once, but for KAFKA-17754",
+    }
 }
 
 fn hosts(bootstrap: &str) -> BTreeSet<&str> {
