@@ -43,7 +43,7 @@ pub struct SinkContext {
     pub operator: OperatorContext,
     /// Wakes the subtask, for instance when a flush is done or there is room again.
     pub waker: Waker,
-    stopping: Box<dyn Fn() -> bool + Send + Sync>,
+    stopping: Arc<dyn Fn() -> bool + Send + Sync>,
     released: Released,
     job: Arc<str>,
     generation: u64,
@@ -57,7 +57,7 @@ impl SinkContext {
         stopping: impl Fn() -> bool + Send + Sync + 'static,
     ) -> SinkContext {
         let released: Released = Arc::new(|_| true);
-        SinkContext { operator, waker, stopping: Box::new(stopping), released, job: "".into(), generation: 0 }
+        SinkContext { operator, waker, stopping: Arc::new(stopping), released, job: "".into(), generation: 0 }
     }
 
     /// The same context in a job where `released` tells whether an epoch is decided.
@@ -95,6 +95,11 @@ impl SinkContext {
     /// Whether the job is being stopped, so that waiting makes no sense any more.
     pub fn is_stopping(&self) -> bool {
         (self.stopping)()
+    }
+
+    /// As [`is_stopping`](SinkContext::is_stopping), to be kept.
+    pub fn stopping(&self) -> Arc<dyn Fn() -> bool + Send + Sync> {
+        self.stopping.clone()
     }
 }
 

@@ -124,10 +124,10 @@ pub trait Transactions: Send {
     /// What people read, such as `Kafka at localhost:9092`.
     fn describe(&self) -> String;
 
-    /// Reads the marker that counts now. Whoever still writes is not disturbed.
+    /// Reads the marker that counts now, without waiting. Whoever still writes is not disturbed.
     ///
     /// # Errors
-    /// `Unavailable` if nobody answers; `Corrupt` if what is there is no marker.
+    /// `Unavailable` if nobody answers, or another one is being written; `Corrupt` if what is there is no marker.
     fn marker(&mut self, run: &TransactionRun) -> Result<Option<Marker>>;
 
     /// Begins a transaction, in a way that no earlier run of the job can commit any more, and whatever it had under way is

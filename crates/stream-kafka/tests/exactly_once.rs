@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use stream_core::checkpoint::MemoryStore;
 use stream_core::{ErrorKind, JobHandle, StreamingContext};
 use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord};
-use stream_testkit::{KafkaFixture, wait_until};
+use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
 
 /// A job that copies `from` to `to`, exactly once, with a checkpoint every 100 ms.
 struct Copy<'a> {
@@ -185,4 +185,62 @@ fn a_group_with_live_members_of_another_application_is_refused() {
         assert!(error.message().contains("has 1 live members: another application consumes with it"), "{error}");
         other.unsubscribe();
     }
+}
+
+/// A job that copies from one cluster to both.
+fn start_on_two(
+    kafka: &KafkaFixture,
+    other: &KafkaFixture,
+    from: &str,
+    to: [&str; 2],
+    store: &MemoryStore,
+) -> JobHandle {
+    let (here, there, application) = (kafka.bootstrap(), other.bootstrap(), kafka.group());
+    let [first, second] = to;
+    let ctx = context(&format!(
+        "application.id: {application}\nexecution.checkpointing.interval: 100 ms\n\
+         restart-strategy:\n  type: fixed-delay\n  fixed-delay:\n    attempts: 1000\n    delay: 200 ms\n\
+         kafka.source:\n  bootstrap.servers: {here}\n  topic: {from}\n  auto.offset.reset: earliest\n\
+         kafka.sink:\n  here:\n    bootstrap.servers: {here}\n    topic: {first}\n    semantic: EXACTLY_ONCE\n  \
+         there:\n    bootstrap.servers: {there}\n    topic: {second}\n    semantic: EXACTLY_ONCE\n    max.block.ms: 2000\n"
+    ))
+    .checkpoint_store(store.clone());
+    let numbers = KafkaSource::<String>::new(&ctx).values().uid("source");
+    KafkaSink::new(&ctx).alias("here").sink(numbers.clone()).uid("here");
+    KafkaSink::new(&ctx).alias("there").sink(numbers).uid("there");
+    ctx.start("both").expect("a good plan")
+}
+
+#[test]
+fn sinks_on_two_clusters_are_exactly_once_on_both_and_wait_for_the_one_that_is_away() {
+    let kafka = KafkaFixture::new("eos-here");
+    let cluster = KafkaCluster::start_new("eos-there");
+    let other = KafkaFixture::on(cluster.bootstrap(), "eos-there");
+    let (from, first, second) = (kafka.topic("from", 3), kafka.topic("to", 3), other.topic("to", 3));
+    let store = MemoryStore::new();
+    let start = || start_on_two(&kafka, &other, &from, [&first, &second], &store);
+    let read = |kafka: &KafkaFixture, topic: &str| {
+        sorted_numbers(kafka.read_committed(topic).into_iter().map(|record| record.value))
+    };
+    for round in 0..4 {
+        fill(&kafka, &from, round * 600);
+        let job = start();
+        let some = || read(&kafka, &first).len() as u64 > round * 600;
+        wait_until("something is committed", LIMIT, || job.is_finished() || some());
+        job.abort();
+        ended(&job).expect_err("aborted");
+    }
+    let job = start();
+    fill(&kafka, &from, 2400);
+    wait_until("all is there", LIMIT, || job.is_finished() || read(&other, &second).len() >= 3000);
+    cluster.stop();
+    fill(&kafka, &from, 3000);
+    // The log of the epoch is in the checkpoint, so the first cluster need not wait for the second.
+    wait_until("the first has it", LIMIT, || job.is_finished() || read(&kafka, &first).len() >= 3600);
+    cluster.start();
+    wait_until("the second has it, too", LIMIT, || job.is_finished() || read(&other, &second).len() >= 3600);
+    job.stop();
+    ended(&job).expect("it ends well");
+    assert_eq!(read(&kafka, &first), (0..3600).collect::<Vec<_>>());
+    assert_eq!(read(&other, &second), (0..3600).collect::<Vec<_>>());
 }

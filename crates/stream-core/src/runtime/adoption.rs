@@ -133,8 +133,11 @@ impl Adoption {
         let mut marker = None;
         if let Commits::All(transactions) = commits {
             if self.adopted {
-                // Before anybody is fenced: whoever has taken over is not disturbed.
-                self.check(transactions.marker(run)?.as_ref())?;
+                // Before anybody is fenced: whoever has taken over is not disturbed. Without an answer the marker that is
+                // read below decides.
+                if let Ok(marker) = transactions.marker(run) {
+                    self.check(marker.as_ref())?;
+                }
             }
             marker = transactions.take_over(run)?;
             self.check(marker.as_ref())?;
@@ -160,7 +163,16 @@ impl Adoption {
             Wanted { strict: true, .. } => From::NewestStrictly,
             _ => From::Newest,
         };
-        let (mut ledger, restored) = Ledger::adopt(store.clone(), &writer, from, check)?;
+        let adopted = Ledger::adopt(store.clone(), &writer, from, check);
+        if let (Err(error), Commits::All(transactions)) = (&adopted, &mut *commits)
+            && error.kind() == ErrorKind::Corrupt
+            && transactions.marker(run).is_ok_and(|now| now != marker)
+        {
+            // Not damaged: another run has committed meanwhile, and has deleted what it replaced.
+            let message = "another run of the job has committed meanwhile";
+            return Err(Error::new(ErrorKind::Fenced, message));
+        }
+        let (mut ledger, restored) = adopted?;
         let mut epoch = restored.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.epoch);
         if let Commits::All(transactions) = commits {
             // Lower than in an earlier line of history it may be, but not within one.

@@ -7,20 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stream_core::{
-    DataSink, DataStream, Error, Record, Result, Sink, SinkContext, SinkWriter, StreamingContext, Timestamp,
+    DataSink, DataStream, Error, Record, Result, Sink, SinkContext, SinkWriter, StagedCommitter, StagedSink,
+    StagedWriter, StreamingContext, Timestamp,
 };
 
 use crate::client::producer::ProducerHandle;
 use crate::client::rights::{Resource, Right};
 use crate::dev;
-use crate::keys::{Codec, EngineSettings, PartitionerChoice, Role, Semantic};
+use crate::keys::{Codec, EngineSettings, EpochBump, PartitionerChoice, Role, Semantic};
 use crate::partitioner::{KafkaEqualityPartitioner, KafkaPartitioner};
 use crate::record::Topic;
 use crate::schema::{DefaultSchema, JsonSchema, ProducerRecord, SerializationSchema, With};
 use crate::settings::{Chosen, Settings};
-use crate::transactions::{self, Cluster, JobTransactions, Member};
+use crate::transactions::log::LogCommitter;
+use crate::transactions::{self, Cluster, JobTransactions, Member, RecordBuffer};
 use crate::waiting::Limit;
-use writer::{KafkaWriter, Output};
+use writer::{KafkaWriter, LogWriter, Output};
 
 /// Writes a stream to Kafka, as `kafka.sink` (or `kafka.sink.<alias>`) of the configuration says.
 ///
@@ -158,29 +160,43 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
                 None
             }
         };
-        let cluster = description.as_ref().and_then(|description| self.transactions(description));
+        let part = description.as_ref().map_or(Part::None, |description| self.transactions(description));
         let node = KafkaSinkNode {
             description,
-            cluster,
+            application: self.context.settings().application.clone(),
+            cluster: match &part {
+                Part::Transaction(cluster) => Some(cluster.clone()),
+                Part::None | Part::Log => None,
+            },
             serializer: self.serializer,
             partitioner: Arc::new(self.partitioner),
             producer: None,
         };
-        stream.sink("kafka", node)
+        match part {
+            Part::Log => stream.staged_sink("kafka", node),
+            Part::None | Part::Transaction(_) => stream.sink("kafka", node),
+        }
     }
 
     /// The transactions that this sink takes part in, if it promises exactly-once.
-    fn transactions(&self, description: &Description) -> Option<Arc<Cluster>> {
+    fn transactions(&self, description: &Description) -> Part {
         let Description { client, engine, brokers, topic, section, is_dev, .. } = description;
         let member = Member { section, client, engine, brokers, topic: *topic };
         if engine.semantic != Semantic::ExactlyOnce {
             if !is_dev {
                 transactions::settle_by(self.context, &member);
             }
-            return None;
+            return Part::None;
         }
         let joined = self.context.shared::<JobTransactions>().join(self.context, &member);
-        joined.map_err(|error| self.context.reject(error)).ok()
+        match joined {
+            Ok(Some(cluster)) => Part::Transaction(cluster),
+            Ok(None) => Part::Log,
+            Err(error) => {
+                self.context.reject(error);
+                Part::None
+            }
+        }
     }
 
     /// Checks everything that can be checked without a broker.
@@ -209,8 +225,8 @@ impl<'c, S, P> KafkaSink<'c, S, P> {
         let by_client =
             matches!(choice, PartitionerChoice::Murmur2 | PartitionerChoice::IgnoreKeys | PartitionerChoice::Client);
         let client_partitions = by_client && !self.partitioner_in_code;
-        let promise = transactions::promise(self.context, &engine);
-        Ok(Description { section, promise, client, brokers, topic, engine, is_dev, client_partitions })
+        let bump = transactions::bump_in(self.context, &engine);
+        Ok(Description { section, bump, client, brokers, topic, engine, is_dev, client_partitions })
     }
 
     fn choose_topic(&self, settings: &Settings, engine: &EngineSettings, default_topic: Option<&str>) -> Result<Topic> {
@@ -263,8 +279,8 @@ const CHECK_CAPACITY: usize = 1;
 struct Description {
     /// Its section of the configuration.
     section: String,
-    /// What it promises under exactly-once.
-    promise: &'static str,
+    /// When a transactional producer gets a new epoch.
+    bump: EpochBump,
     client: BTreeMap<String, String>,
     brokers: String,
     topic: Topic,
@@ -274,47 +290,51 @@ struct Description {
     client_partitions: bool,
 }
 
+/// How a sink takes part in the job's transactions.
+enum Part {
+    None,
+    Transaction(Arc<Cluster>),
+    /// It is on another cluster.
+    Log,
+}
+
 struct KafkaSinkNode<S, P> {
     description: Option<Description>,
     serializer: S,
     partitioner: Arc<P>,
+    /// Keeps deployments of the job apart.
+    application: String,
     /// The job's transactions, if it writes in them.
     cluster: Option<Arc<Cluster>>,
     /// Made for the first subtask, shared by all.
     producer: Option<Arc<ProducerHandle>>,
 }
 
-impl<T, S, P> Sink<T> for KafkaSinkNode<S, P>
-where
-    T: Record,
-    S: SerializationSchema<T>,
-    P: KafkaPartitioner<T>,
-{
-    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
-        let Some(description) = &self.description else {
-            return Err(Error::internal("a sink with mistakes in its settings was started"));
-        };
-        let producer = match (&self.cluster, &self.producer) {
-            (Some(cluster), _) => cluster.producer()?,
-            (None, Some(producer)) => producer.clone(),
-            (None, None) => {
-                let capacity = description.client.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
-                // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
-                let capacity = capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n });
-                let lossy = description.engine.semantic == Semantic::None;
-                let made = ProducerHandle::new(context.operator.name(), &description.client, capacity, lossy)?;
-                self.producer.insert(made).clone()
-            }
-        };
-        producer.join(context.waker.clone());
-        let output = match &self.cluster {
-            Some(cluster) => {
-                let (released, waker) = (context.released(), context.waker.clone());
-                Output::Transaction(Box::new(cluster.lane(released, waker, description.engine.max_block)?))
-            }
-            None => Output::Direct(producer),
-        };
-        let writer = KafkaWriter::new(
+impl<S, P> KafkaSinkNode<S, P> {
+    fn description(&self) -> Result<&Description> {
+        self.description.as_ref().ok_or_else(|| Error::internal("a sink with mistakes in its settings was used"))
+    }
+
+    /// The sink's own producer, made for the first subtask and shared by all.
+    fn own_producer(&mut self, context: &SinkContext) -> Result<Arc<ProducerHandle>> {
+        if let Some(producer) = &self.producer {
+            return Ok(producer.clone());
+        }
+        let description = self.description()?;
+        let capacity = transactions::capacity(&description.client);
+        let lossy = description.engine.semantic == Semantic::None;
+        let made = ProducerHandle::new(context.operator.name(), &description.client, capacity, lossy)?;
+        Ok(self.producer.insert(made).clone())
+    }
+
+    fn writer<T>(&self, output: Output, context: &SinkContext) -> Result<KafkaWriter<T, S, P>>
+    where
+        T: Record,
+        S: SerializationSchema<T>,
+        P: KafkaPartitioner<T>,
+    {
+        let description = self.description()?;
+        KafkaWriter::new(
             description.topic,
             description.brokers.clone(),
             &description.engine,
@@ -324,14 +344,11 @@ where
             self.partitioner.clone(),
             output,
             context,
-        )?;
-        Ok(Box::new(writer))
+        )
     }
 
-    fn check(&mut self, limit: Duration) -> Result<String> {
-        let Some(description) = &self.description else {
-            return Err(Error::internal("a sink with mistakes in its settings was checked"));
-        };
+    fn ask(&self, limit: Duration) -> Result<String> {
+        let description = self.description()?;
         let producer = ProducerHandle::new("check", &description.client, CHECK_CAPACITY, true)?;
         let (topic, brokers) = (description.topic, &description.brokers);
         let patience = Limit { time: limit, key: "max.block.ms" };
@@ -343,13 +360,76 @@ where
         Ok(format!("{} partitions to write to", partitions.len()))
     }
 
-    fn describe(&self) -> String {
+    fn described(&self) -> String {
         let Some(description) = &self.description else { return String::new() };
         let guarantee = match description.engine.semantic {
             Semantic::AtLeastOnce => "at least once",
-            Semantic::ExactlyOnce => description.promise,
+            Semantic::ExactlyOnce => transactions::promise(description.bump),
             Semantic::None => "no guarantee",
         };
         format!("topic {}, {guarantee}", description.topic)
+    }
+}
+
+impl<T, S, P> Sink<T> for KafkaSinkNode<S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn SinkWriter<T>>> {
+        let output = match &self.cluster {
+            Some(cluster) => {
+                cluster.producer()?.join(context.waker.clone());
+                let (released, waker) = (context.released(), context.waker.clone());
+                let max_block = self.description()?.engine.max_block;
+                Output::Transaction(Box::new(cluster.lane(released, waker, max_block)?))
+            }
+            None => {
+                let producer = self.own_producer(context)?;
+                producer.join(context.waker.clone());
+                Output::Direct(producer)
+            }
+        };
+        Ok(Box::new(self.writer(output, context)?))
+    }
+
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        self.ask(limit)
+    }
+
+    fn describe(&self) -> String {
+        self.described()
+    }
+}
+
+impl<T, S, P> StagedSink<T> for KafkaSinkNode<S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    fn open(&mut self, context: &SinkContext) -> Result<Box<dyn StagedWriter<T>>> {
+        let producer = self.own_producer(context)?;
+        let writer = self.writer(Output::Log(RecordBuffer::default(), producer), context)?;
+        Ok(Box::new(LogWriter::new(writer, context.generation())))
+    }
+
+    fn committer(&mut self, context: &SinkContext) -> Result<Box<dyn StagedCommitter>> {
+        let Description { client, brokers, topic, engine, .. } = self.description()?;
+        let (application, job, uid) = (&self.application, context.job(), context.operator.uid());
+        let stopping = context.stopping();
+        let stopping = move || stopping();
+        let (max_block, bump) = (engine.max_block, self.description()?.bump);
+        let made = LogCommitter::new(client, brokers, *topic, application, job, uid, max_block, bump, stopping);
+        Ok(Box::new(made))
+    }
+
+    fn check(&mut self, limit: Duration) -> Result<String> {
+        self.ask(limit)
+    }
+
+    fn describe(&self) -> String {
+        format!("{}, by a log in the checkpoint", self.described())
     }
 }

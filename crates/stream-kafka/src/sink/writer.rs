@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stream_core::clock::{Clock, SystemClock};
 use stream_core::thread::Waker;
-use stream_core::{Barrier, Batch, Error, ErrorKind, Record, Result, SinkContext, SinkWriter};
+use stream_core::{Barrier, Batch, Error, ErrorKind, Record, Result, SinkContext, SinkWriter, StagedWriter};
 
 use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
 use crate::client::rights::Right;
@@ -15,7 +15,8 @@ use crate::keys::EngineSettings;
 use crate::partitioner::{KafkaPartitioner, TopicPartitioner};
 use crate::record::Topic;
 use crate::schema::{ProducerRecord, SerializationSchema};
-use crate::transactions::Lane;
+use crate::transactions::log::{self, LogPlace};
+use crate::transactions::{Lane, RecordBuffer};
 use crate::waiting::{Limit, Question, Signs, wait_for};
 
 /// How long to wait between two tries when the send queue is full.
@@ -47,6 +48,8 @@ pub(super) enum Output {
     Direct(Arc<ProducerHandle>),
     /// Into the job's transaction.
     Transaction(Box<Lane>),
+    /// Into the log of the epoch; the producer is asked for partitions only.
+    Log(RecordBuffer, Arc<ProducerHandle>),
 }
 
 /// What it takes to find a topic's partitions.
@@ -151,6 +154,10 @@ where
         }
         match (&mut self.output, &state.topic) {
             (Output::Transaction(lane), _) => lane.send(topic, partition, &self.record),
+            (Output::Log(log, _), _) => {
+                log.push(topic, partition, &self.record);
+                Ok(())
+            }
             (Output::Direct(producer), Some(topic)) => match topic.produce(partition, &self.record) {
                 Ok(()) => Ok(()),
                 Err(Refused::Failed(error)) => Err(error),
@@ -183,7 +190,7 @@ pub(super) fn find_partitions(
 impl Output {
     fn producer(&self) -> &Arc<ProducerHandle> {
         match self {
-            Output::Direct(producer) => producer,
+            Output::Direct(producer) | Output::Log(_, producer) => producer,
             Output::Transaction(lane) => lane.producer(),
         }
     }
@@ -191,7 +198,7 @@ impl Output {
     /// Whether nothing waits for the transaction that it belongs to.
     fn open(&mut self) -> Result<bool> {
         match self {
-            Output::Direct(_) => Ok(true),
+            Output::Direct(_) | Output::Log(..) => Ok(true),
             Output::Transaction(lane) => lane.open(),
         }
     }
@@ -211,7 +218,7 @@ impl Connect {
         let volume = self.is_dev.then(|| dev::Volume::of(topic));
         let topic = match output {
             Output::Direct(producer) => Some(producer.topic(topic)?),
-            Output::Transaction(_) => None,
+            Output::Transaction(_) | Output::Log(..) => None,
         };
         Ok(TopicState { topic, partitions, partitioner, volume })
     }
@@ -274,6 +281,7 @@ where
         match &self.output {
             Output::Direct(producer) => producer.has_room(),
             Output::Transaction(lane) => lane.has_room(),
+            Output::Log(..) => true,
         }
     }
 
@@ -306,7 +314,7 @@ where
             match (&mut self.output, is_last) {
                 (output, true) => output.producer().leave(),
                 (Output::Transaction(lane), false) => lane.close(self.ended),
-                (Output::Direct(_), false) => {}
+                (Output::Direct(_) | Output::Log(..), false) => {}
             }
         }
         Ok(flushed)
@@ -314,5 +322,40 @@ where
 
     fn failed_at(&self) -> Option<usize> {
         Some(self.done)
+    }
+}
+
+/// Keeps the records of a sink on another cluster in the log of their epoch.
+pub(super) struct LogWriter<T, S, P> {
+    writer: KafkaWriter<T, S, P>,
+    generation: u64,
+}
+
+impl<T, S, P> LogWriter<T, S, P> {
+    pub(super) fn new(writer: KafkaWriter<T, S, P>, generation: u64) -> LogWriter<T, S, P> {
+        LogWriter { writer, generation }
+    }
+}
+
+impl<T, S, P> StagedWriter<T> for LogWriter<T, S, P>
+where
+    T: Record,
+    S: SerializationSchema<T>,
+    P: KafkaPartitioner<T>,
+{
+    fn write(&mut self, batch: &mut Batch<T>) -> Result<()> {
+        self.writer.write(batch)
+    }
+
+    fn stage(&mut self, epoch: u64) -> Result<Option<Vec<u8>>> {
+        let place = LogPlace { generation: self.generation, epoch };
+        match &mut self.writer.output {
+            Output::Log(records, _) => Ok(log::staged(place, records)),
+            Output::Direct(_) | Output::Transaction(_) => Err(Error::internal("a log was opened without a buffer")),
+        }
+    }
+
+    fn failed_at(&self) -> Option<usize> {
+        self.writer.failed_at()
     }
 }

@@ -52,6 +52,31 @@ impl RecordBuffer {
         }
     }
 
+    /// Takes everything out as bytes that can be stored; none if there is nothing.
+    pub(crate) fn take_encoded(&mut self) -> Option<Vec<u8>> {
+        if self.is_empty() {
+            return None;
+        }
+        let records = std::mem::take(&mut self.bytes).split_off(std::mem::take(&mut self.read));
+        let topics = std::mem::take(&mut self.topics);
+        // The head is made by the same calls as a record.
+        self.number(topics.len());
+        topics.iter().for_each(|topic| self.field(Some(topic.as_str().as_bytes())));
+        self.bytes.extend_from_slice(&records);
+        Some(std::mem::take(&mut self.bytes))
+    }
+
+    /// Reads what [`RecordBuffer::take_encoded`] has given; none if it is something else.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<RecordBuffer> {
+        let mut reader = Reader(bytes);
+        let count = reader.number()?;
+        let mut topics = Vec::new();
+        for _ in 0..count {
+            topics.push(Topic::new(std::str::from_utf8(reader.field()??).ok()?));
+        }
+        Some(RecordBuffer { topics, bytes: reader.0.to_vec(), read: 0 })
+    }
+
     fn number(&mut self, number: usize) {
         // librdkafka's limit on a message is below 1 GB, so a length always fits.
         self.bytes.extend_from_slice(&u32::try_from(number).unwrap_or(NULL - 1).to_le_bytes());
@@ -163,11 +188,16 @@ mod tests {
         fn records_come_out_as_they_went_in_however_often_it_is_interrupted(
             records in proptest::collection::vec((any::<Fields>(), 0..3usize, any::<i32>()), 0..20),
             stops in proptest::collection::vec(0..5usize, 0..10),
+            stored: bool,
         ) {
             let topics = ["a", "b", "c"].map(Topic::new);
             let (mut buffer, mut scratch, mut out) = (RecordBuffer::default(), ProducerRecord::default(), Vec::new());
             for (fields, topic, partition) in &records {
                 buffer.push(topics[*topic], *partition, &record(fields));
+            }
+            if stored && let Some(encoded) = buffer.take_encoded() {
+                prop_assert!(buffer.is_empty());
+                buffer = RecordBuffer::decode(&encoded).expect("it was encoded");
             }
             for stop in stops.into_iter().chain([usize::MAX]) {
                 let mut left = stop;

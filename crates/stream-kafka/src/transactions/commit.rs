@@ -13,7 +13,7 @@ use stream_core::clock::{Clock, SystemClock};
 use stream_core::thread;
 use stream_core::{Error, ErrorKind, Marker, Result, SplitPosition, TransactionRun, Transactions};
 
-use super::{Cluster, name};
+use super::{Cluster, name, places};
 use crate::client::producer::ProducerHandle;
 use crate::client::rights::Right;
 use crate::client::transactional::{CallError, StoredOffset};
@@ -22,14 +22,11 @@ use crate::keys::{EngineSettings, EpochBump};
 use crate::record::Topic;
 use crate::waiting::{Limit, Question, Signs, wait_for};
 
-/// On how many partitions the marker lies.
-const COPIES: usize = 3;
-
 /// How long one call waits before it is looked at whether waiting still makes sense.
 const TRY: Duration = Duration::from_secs(2);
 
 /// A clean commit takes a millisecond or a few. One that took longer may have been sent twice.
-const CLEAN: Duration = Duration::from_millis(50);
+pub(super) const CLEAN: Duration = Duration::from_millis(50);
 
 /// Positions that don't change are stored again so often: the broker forgets them one by one.
 const REFRESH: Duration = Duration::from_secs(30 * 60);
@@ -179,14 +176,11 @@ impl KafkaTransactions {
             let partitions =
                 self.ask(producer, &|| run.is_stopping(), &what, |limit| producer.partitions(*topic, limit))?;
             found.extend(partitions.map(|partitions| partitions.into_iter().map(|p| (*topic, p)).collect()));
-            if found.len() == COPIES {
+            if found.len() == places::COPIES {
                 break;
             }
         }
-        // One of each topic, then the next ones.
-        let longest = found.iter().map(Vec::len).max().unwrap_or(0);
-        let places = (0..longest).flat_map(|index| found.iter().filter_map(move |places| places.get(index).copied()));
-        let places: Vec<_> = places.take(COPIES).collect();
+        let places = places::spread(&found);
         if places.is_empty() {
             let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
             let message = format!("no such topic on {}: `{}`", self.cluster.brokers(), names.join("`, `"));
@@ -226,30 +220,6 @@ impl KafkaTransactions {
         producer.begin_transaction().map_err(|error| producer.account().explain(what, &error, Right::Write, ""))
     }
 
-    /// Makes this call until it is answered, for as long as it makes sense.
-    fn insist(
-        &self,
-        producer: &ProducerHandle,
-        what: &str,
-        mut call: impl FnMut(Duration) -> Result<(), CallError>,
-    ) -> Result<bool> {
-        let mut repeated = false;
-        loop {
-            let failed = match call(TRY) {
-                Ok(()) => return Ok(repeated),
-                Err(failed) => failed,
-            };
-            producer.check()?;
-            if !failed.may_repeat {
-                return Err(producer.account().explain(what, &failed.error, Right::Write, ""));
-            }
-            repeated = true;
-            if let Some(trouble) = producer.trouble() {
-                tracing::warn!("the commit of a checkpoint waits for broker {}: {trouble}", self.cluster.brokers());
-            }
-        }
-    }
-
     /// What of the positions its group does not have yet, or has not had for long.
     fn news(&self, uid: &str, positions: &[SplitPosition], now: Duration) -> Option<(String, Vec<StoredOffset>)> {
         let parts = self.cluster.parts();
@@ -270,6 +240,7 @@ impl KafkaTransactions {
     fn try_commit(&mut self, marker: &Marker, positions: &BTreeMap<String, Vec<SplitPosition>>) -> Result<()> {
         let run = self.run.clone().ok_or_else(|| Error::internal("a commit before anybody has taken over"))?;
         let producer = self.cluster.producer()?;
+        let call = Call { producer: &producer, brokers: self.cluster.brokers() };
         producer.flush_now()?;
         let now = self.clock.monotonic();
         let group = name::of_job(&run);
@@ -282,7 +253,7 @@ impl KafkaTransactions {
         });
         let places: Vec<StoredOffset> = places.collect();
         let what = "can't add the marker of a checkpoint to its transaction";
-        let mut repeated = self.insist(&producer, what, |limit| producer.add_offsets(&group, &places, limit))?;
+        let mut repeated = insist(&call, what, |limit| producer.add_offsets(&group, &places, limit))?;
         let mut stored = Vec::new();
         for (uid, positions) in positions {
             let Some((group, news)) = self.news(uid, positions, now) else { continue };
@@ -290,13 +261,13 @@ impl KafkaTransactions {
                 continue;
             }
             let what = format!("can't add positions to group `{group}`");
-            repeated |= self.insist(&producer, &what, |limit| producer.add_offsets(&group, &news, limit))?;
+            repeated |= insist(&call, &what, |limit| producer.add_offsets(&group, &news, limit))?;
             stored.push((uid.clone(), news));
         }
         let sent = self.clock.monotonic();
         let what = "can't commit a checkpoint";
         self.in_doubt = true;
-        repeated |= self.insist(&producer, what, |limit| producer.commit_transaction(limit))?;
+        repeated |= insist(&call, what, |limit| producer.commit_transaction(limit))?;
         self.in_doubt = false;
         for (uid, news) in stored {
             let known = self.positions.entry(uid).or_default();
@@ -333,15 +304,44 @@ pub(super) fn bump(engine: &EngineSettings, interval: Duration) -> EpochBump {
     engine.epoch_bump.unwrap_or(default)
 }
 
+/// Who is called about a transaction.
+pub(super) struct Call<'a> {
+    pub(super) producer: &'a ProducerHandle,
+    pub(super) brokers: &'a str,
+}
+
+/// Makes this call until it is answered, for as long as it makes sense. True if it had to be repeated.
+pub(super) fn insist(
+    Call { producer, brokers }: &Call<'_>,
+    what: &str,
+    mut call: impl FnMut(Duration) -> Result<(), CallError>,
+) -> Result<bool> {
+    let mut repeated = false;
+    loop {
+        let failed = match call(TRY) {
+            Ok(()) => return Ok(repeated),
+            Err(failed) => failed,
+        };
+        producer.check()?;
+        if !failed.may_repeat {
+            return Err(producer.account().explain(what, &failed.error, Right::Write, ""));
+        }
+        repeated = true;
+        if let Some(trouble) = producer.trouble() {
+            tracing::warn!("the commit of a checkpoint waits for broker {brokers}: {trouble}");
+        }
+    }
+}
+
 /// What the send queue takes.
-fn capacity(settings: &BTreeMap<String, String>) -> usize {
+pub(crate) fn capacity(settings: &BTreeMap<String, String>) -> usize {
     let capacity = settings.get("queue.buffering.max.messages").and_then(|n| n.parse().ok());
     // Zero lifts librdkafka's limit on the number; the limit in bytes remains.
     capacity.map_or(100_000, |n: usize| if n == 0 { usize::MAX } else { n })
 }
 
 /// Closing a handle may take its time, and nobody has to wait for it.
-fn drop_aside(producer: Arc<ProducerHandle>) {
+pub(super) fn drop_aside(producer: Arc<ProducerHandle>) {
     // Without a thread it is dropped here.
     let _ = thread::spawn("producer-end", move || drop(producer));
 }
@@ -355,7 +355,9 @@ impl Transactions for KafkaTransactions {
         let mut settings = self.settings();
         settings.insert("enable.idempotence".to_owned(), "false".to_owned());
         let handle = ProducerHandle::new(&format!("{}-marker", run.job()), &settings, 1, true)?;
-        let marker = self.read_marker(&handle, run, &|| run.is_stopping());
+        // Only what is decided counts: a marker of ours that is being written must not look like somebody else's before
+        // it. Whether it is decided soon depends on who holds the transaction, so nobody waits for that.
+        let marker = self.read_marker(&handle, run, &|| true);
         drop_aside(handle);
         marker
     }

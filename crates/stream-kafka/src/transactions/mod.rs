@@ -1,13 +1,17 @@
 //! Exactly once into Kafka: all sinks of a job that promise it, and the dead letters of its sources, write through one
 //! transactional producer. The transaction of an epoch is committed with the marker that names the epoch's checkpoint.
 //!
+//! Sinks on another cluster than the first keep a write-ahead log in the checkpoint ([`log`]).
+//!
 //! Reading order: this file (who takes part), [`commit`] (the protocol), [`lane`] (how a subtask writes), [`buffer`]
-//! (what waits meanwhile), [`name`] (what things are called on the brokers).
+//! (what waits meanwhile), [`name`] and [`places`] (what is where on the brokers).
 
 mod buffer;
 mod commit;
 mod lane;
+pub(crate) mod log;
 mod name;
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +20,8 @@ use std::time::Duration;
 use stream_core::thread::Waker;
 use stream_core::{Error, ErrorKind, Released, Result, StreamingContext};
 
+pub(crate) use buffer::RecordBuffer;
+pub(crate) use commit::capacity;
 pub(crate) use lane::Lane;
 
 use crate::client::consumer::TopicPartition;
@@ -100,20 +106,24 @@ impl JobTransactions {
         known.inputs.push(input);
     }
 
-    /// Lets a sink take part in the job's transactions.
+    /// Lets a sink take part in the job's transactions; none if it is on another cluster than they are: then it keeps a
+    /// log.
     ///
     /// # Errors
     /// Its settings contradict those of a sink that takes part already: they share one producer.
-    pub(crate) fn join(&self, context: &StreamingContext, member: &Member<'_>) -> Result<Arc<Cluster>> {
+    pub(crate) fn join(&self, context: &StreamingContext, member: &Member<'_>) -> Result<Option<Arc<Cluster>>> {
         let mut known = self.known();
         if let Some(cluster) = &known.cluster {
+            if !member.client.get("bootstrap.servers").is_some_and(|servers| cluster.is_at(servers)) {
+                return Ok(None);
+            }
             cluster.join(member)?;
-            return Ok(cluster.clone());
+            return Ok(Some(cluster.clone()));
         }
         let made = Cluster::of(member);
         known.inputs.iter().for_each(|input| made.note(input));
         context.commit_by(KafkaTransactions::new(made.clone()));
-        Ok(known.cluster.insert(made).clone())
+        Ok(Some(known.cluster.insert(made).clone()))
     }
 
     /// The cluster of the job's transactions, if its brokers are these.
@@ -127,10 +137,15 @@ pub(crate) fn settle_by(context: &StreamingContext, member: &Member<'_>) {
     context.settle_by(KafkaTransactions::new(Cluster::of(member)));
 }
 
-/// What the plan says of the promise of exactly-once.
-pub(crate) fn promise(context: &StreamingContext, engine: &EngineSettings) -> &'static str {
+/// When a transactional producer of this job gets a new epoch.
+pub(crate) fn bump_in(context: &StreamingContext, engine: &EngineSettings) -> EpochBump {
     let interval = context.settings().checkpointing.as_ref().map_or(Duration::ZERO, |settings| settings.interval);
-    match commit::bump(engine, interval) {
+    commit::bump(engine, interval)
+}
+
+/// What the plan says of the promise of exactly-once.
+pub(crate) fn promise(bump: EpochBump) -> &'static str {
+    match bump {
         EpochBump::Always => "exactly once",
         EpochBump::OnDisturbance => "exactly once, but for KAFKA-17754",
     }
@@ -162,11 +177,6 @@ impl Cluster {
     }
 
     fn join(&self, member: &Member<'_>) -> Result<()> {
-        if !member.client.get("bootstrap.servers").is_some_and(|servers| self.is_at(servers)) {
-            let message = format!("sinks on several clusters: `{}` and `{}`", self.brokers, member.brokers);
-            let hint = "exactly-once into several clusters is not supported yet; write semantic: AT_LEAST_ONCE for one";
-            return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
-        }
         let mut parts = self.parts();
         let keys: BTreeSet<&String> = parts.settings.keys().chain(member.client.keys()).collect();
         let differs = keys.into_iter().find(|key| {

@@ -1,13 +1,19 @@
 //! What a job's transactions are called on the brokers.
 //!
 //! One name serves as transactional id and as the group that holds the markers, so that one prefixed right on
-//! `stream-rs/` is enough. Each part has its length before it: no two jobs share a name, and no name begins another.
+//! `stream-rs/` is enough. Each part has its length before it: no two jobs share a name, and no name of a job begins
+//! another's.
 
 use stream_core::TransactionRun;
 
 /// The name of a job's transactions.
 pub(super) fn of_job(run: &TransactionRun) -> String {
     of(run.application(), run.job())
+}
+
+/// The name of the transactions of one sink of a job.
+pub(super) fn of_sink(application: &str, job: &str, uid: &str) -> String {
+    format!("{}/{}:{uid}", of(application, job), uid.len())
 }
 
 fn of(application: &str, job: &str) -> String {
