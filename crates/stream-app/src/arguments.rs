@@ -94,6 +94,9 @@ pub(crate) enum Command {
     /// Look at the state of an operator
     #[command(subcommand)]
     State(StateCommand),
+    /// Deal with dead letters
+    #[command(subcommand)]
+    Dlq(DlqCommand),
     /// Look at the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -122,6 +125,15 @@ pub(crate) enum StateCommand {
         /// The checkpoint to look into; the newest if not given
         #[arg(long, value_name = "NUMBER")]
         checkpoint: Option<u64>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DlqCommand {
+    /// Bring dead letters back to the topics they came from, exactly once; run it when the job can read them
+    Replay {
+        /// The section of the source whose dead letters they are, such as kafka.source.orders; needed if there are several
+        source: Option<String>,
     },
 }
 

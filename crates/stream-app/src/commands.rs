@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, StreamingContext};
+use stream_core::{Configuration, Error, ErrorKind, ExplainFormat, Result, SideJob, StreamingContext};
 
 use crate::arguments::GraphFormat;
 use crate::{logs, report, stores};
@@ -50,6 +50,28 @@ pub(crate) fn keys(ctx: &StreamingContext, prefix: &str) -> Result<ExitCode> {
     rows.insert(0, ["KEY", "TYPE", "DEFAULT", "STATE", "MEANING"].map(str::to_owned));
     say(&table(&rows))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The side job of this kind that the job's sources and sinks offer.
+pub(crate) fn side_job(ctx: &StreamingContext, kind: &str, of: Option<&str>) -> Result<SideJob> {
+    let offered: Vec<SideJob> = ctx.take_side_jobs().into_iter().filter(|job| job.kind() == kind).collect();
+    let names: Vec<String> = offered.iter().map(|job| format!("`{}`", job.of())).collect();
+    let mut wanted: Vec<SideJob> = offered.into_iter().filter(|job| of.is_none_or(|of| of == job.of())).collect();
+    match (wanted.pop(), wanted.is_empty()) {
+        (Some(job), true) => Ok(job),
+        (Some(_), false) => {
+            let message = format!("`{kind}` can be for one of {}", names.join(", "));
+            Err(Error::new(ErrorKind::Config, message).with_hint(format!("name one: {kind} NAME")))
+        }
+        (None, _) if names.is_empty() => {
+            let message = format!("no source of this job has anything for `{kind}`");
+            Err(Error::new(ErrorKind::Config, message).with_hint("set on_bad_record: dead_letter(TOPIC) for a source"))
+        }
+        (None, _) => {
+            let message = format!("there is no `{}`", of.unwrap_or_default());
+            Err(Error::new(ErrorKind::Config, message).with_hint(format!("there are: {}", names.join(", "))))
+        }
+    }
 }
 
 pub(crate) fn or_dash(text: &str) -> String {

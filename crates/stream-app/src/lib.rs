@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use stream_core::{Configuration, ErrorKind, Result, StreamingContext};
 
-use arguments::{Command, ConfigCommand, Invocation};
+use arguments::{Command, ConfigCommand, DlqCommand, Invocation};
 
 /// The file that is read when the command line names none.
 const DEFAULT_FILE: &str = "application.yml";
@@ -105,6 +105,13 @@ fn dispatch(invocation: &Invocation, handle: impl FnOnce(&StreamingContext) -> R
             let ctx = if *rewind { ctx.rewind() } else { ctx };
             let ctx = if *accept_offset_reset { ctx.accept_offset_reset() } else { ctx };
             running::run(ctx, &name, invocation.options.grace)
+        }
+        Command::Dlq(DlqCommand::Replay { source }) => {
+            let replay = commands::side_job(&ctx, "dlq replay", source.as_deref())?;
+            // One position for each source.
+            let name = format!("{name}.dlq-replay.{}", replay.of());
+            let side = stores::stored(replay.context(&ctx)?, &name)?;
+            running::run(side, &name, invocation.options.grace)
         }
         // They need no job and were answered above.
         Command::Completion { .. } | Command::Config(_) | Command::Checkpoint(_) | Command::State(_) => {

@@ -20,6 +20,7 @@ use crate::runtime::job::{self, Durability, Endurance, JobHandle, JobReport};
 use crate::runtime::link::guard;
 use crate::runtime::schedule::Rhythm;
 use crate::settings::{self, CheckpointStorage, JobSettings, Reading};
+use crate::side_job::SideJob;
 use crate::source::Source;
 use crate::sources::{GeneratorSource, IteratorSource};
 use crate::state::StateBackend;
@@ -65,6 +66,7 @@ pub struct StreamingContext {
     rewind: bool,
     accept_offset_reset: bool,
     commits: Mutex<Commits>,
+    side_jobs: Mutex<Vec<SideJob>>,
     /// What the sources and sinks of one connector share.
     shared: Mutex<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
@@ -95,6 +97,7 @@ impl StreamingContext {
             rewind: false,
             accept_offset_reset: false,
             commits: Mutex::default(),
+            side_jobs: Mutex::default(),
             shared: Mutex::default(),
         };
         if let Some(error) = stream_conf::Error::of(problems) {
@@ -157,6 +160,16 @@ impl StreamingContext {
     pub fn accept_offset_reset(mut self) -> StreamingContext {
         self.accept_offset_reset = true;
         self
+    }
+
+    /// Offers a job beside this one; for connectors.
+    pub fn add_side_job(&self, job: SideJob) {
+        lock(&self.side_jobs).push(job);
+    }
+
+    /// Takes the side jobs that sources and sinks have offered.
+    pub fn take_side_jobs(&self) -> Vec<SideJob> {
+        std::mem::take(&mut *lock(&self.side_jobs))
     }
 
     /// Lets these transactions commit every checkpoint, together with what sinks have written into them; for connectors.

@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use stream_core::checkpoint::MemoryStore;
 use stream_core::{ErrorKind, JobHandle, StreamingContext};
-use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord};
+use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord, RawRecord};
 use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
 
 /// A job that copies `from` to `to`, exactly once, with a checkpoint every 100 ms.
@@ -243,4 +243,67 @@ fn sinks_on_two_clusters_are_exactly_once_on_both_and_wait_for_the_one_that_is_a
     ended(&job).expect("it ends well");
     assert_eq!(read(&kafka, &first), (0..3600).collect::<Vec<_>>());
     assert_eq!(read(&other, &second), (0..3600).collect::<Vec<_>>());
+}
+
+/// A job that copies numbers, and sends what is none to a topic of dead letters.
+fn sorting(kafka: &KafkaFixture, [from, to, dead]: [&str; 3]) -> StreamingContext {
+    let (servers, application) = (kafka.bootstrap(), kafka.group());
+    let ctx = context(&format!(
+        "application.id: {application}\nexecution.checkpointing:\n  interval: 100 ms\n  dir: /nowhere\n\
+         kafka.source:\n  bootstrap.servers: {servers}\n  topic: {from}\n  auto.offset.reset: earliest\n  \
+         on_bad_record: dead_letter({dead})\n\
+         kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: EXACTLY_ONCE\n"
+    ));
+    let decode = |raw: &RawRecord<'_>| String::from_utf8_lossy(raw.value().unwrap_or_default()).parse::<u64>();
+    let numbers = KafkaSource::<u64>::new(&ctx).decode(decode).values().uid("source");
+    KafkaSink::new(&ctx).serializer(|n: &u64| n.to_string().into_bytes()).sink(numbers).uid("sink");
+    ctx
+}
+
+#[test]
+fn dead_letters_are_exactly_once_and_so_is_bringing_them_back() {
+    let kafka = KafkaFixture::new("eos-dlq");
+    let (from, to, dead) = (kafka.topic("from", 3), kafka.topic("to", 1), kafka.topic("dead", 1));
+    let topics = [&*from, &*to, &*dead];
+    kafka.fill(&from, 900, |i, out: &mut ProducerRecord| {
+        out.set_value(if i % 3 == 0 { format!("bad {i}") } else { i.to_string() });
+        out.set_key(format!("key {i}"));
+        out.add_header("trace", Some(&i.to_be_bytes()));
+        out.set_partition(i32::try_from(i % 3).expect("small"));
+    });
+    let store = MemoryStore::new();
+    let run = |done: &dyn Fn() -> bool, well: bool| {
+        let job = sorting(&kafka, topics).checkpoint_store(store.clone()).start("sort").expect("a good plan");
+        wait_until("done", LIMIT, || job.is_finished() || done());
+        if well {
+            job.stop()
+        } else {
+            job.abort()
+        }
+        assert_eq!(ended(&job).is_ok(), well);
+    };
+    for _ in 0..3 {
+        run(&|| !kafka.read(&dead).is_empty(), false);
+    }
+    run(&|| kafka.read_committed(&to).len() >= 600 && kafka.read_committed(&dead).len() >= 300, true);
+    let bad = |topic: &str| {
+        let records = kafka.read_committed(topic).into_iter().filter(|record| record.value.starts_with("bad"));
+        let mut bad: Vec<_> = records.map(|r| (r.value, r.key, r.headers.last("trace").map(<[u8]>::to_vec))).collect();
+        bad.sort();
+        bad
+    };
+    let once = bad(&from);
+    assert_eq!((once.len(), bad(&dead)), (300, once.clone()), "dead letters are what came, once");
+
+    let positions = MemoryStore::new();
+    for _ in 0..2 {
+        let ctx = sorting(&kafka, topics);
+        let [replay] = ctx.take_side_jobs().try_into().ok().expect("one side job");
+        assert_eq!((replay.kind(), replay.of()), ("dlq replay", "kafka.source"));
+        let side = replay.context(&ctx).expect("it can be described").checkpoint_store(positions.clone());
+        side.execute("sort.dlq-replay").expect("it ends well");
+    }
+    let twice: Vec<_> = once.iter().flat_map(|letter| [letter.clone(), letter.clone()]).collect();
+    assert_eq!(bad(&from), twice, "each has come back once, as it was, although the replay ran twice");
+    assert!(kafka.read_committed(&from).iter().all(|record| record.headers.len() == 1), "without what was added to it");
 }

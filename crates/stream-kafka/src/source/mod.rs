@@ -7,6 +7,7 @@ mod bad_records;
 mod committer;
 mod dead_letters;
 mod reader;
+mod replay;
 mod start;
 
 use std::collections::BTreeMap;
@@ -244,6 +245,10 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         if let Some(description) = &description {
             let dead_letters = matches!(description.bad_records.policy, BadRecords::DeadLetter(_));
             transactions.note_source(description.bootstrap(), &description.topics, dead_letters);
+            if let BadRecords::DeadLetter(topic) = &description.bad_records.policy {
+                let client = description.client.clone();
+                context.add_side_job(replay::side_job(&description.section, client, topic.clone()));
+            }
         }
         let node: KafkaSourceNode<T, D, S> = KafkaSourceNode { description, deserializer, strategy, transactions };
         context.source("kafka", node)
@@ -285,6 +290,7 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
             (None, Some(plan)) => plan,
             (None, None) => return Err(Error::internal("a policy was refused without a reason")),
         };
+        let section = settings.section.prefix().to_owned();
         let mut client = settings.translation.client;
         let is_dev = dev::is_dev(&client);
         let mut created = topics.clone();
@@ -303,7 +309,7 @@ impl<'c, T: Record, D, W> KafkaSource<'c, T, D, W> {
         let reset = engine.auto_offset_reset.unwrap_or(AutoOffsetReset::Latest);
         let start = StartPlan { initializer: self.start.unwrap_or_default(), reset, bounded: self.bounded };
         let group = engine.group_id.clone();
-        Ok(Description { client, brokers, is_dev, topics, group, commits, stores, start, bad_records, engine })
+        Ok(Description { section, client, brokers, is_dev, topics, group, commits, stores, start, bad_records, engine })
     }
 
     fn choose_topics(&self, settings: &Settings, default_topic: Option<&str>) -> Result<Vec<String>> {
@@ -391,6 +397,8 @@ fn not_yet(settings: &Settings, key: &str, what: &str) -> Error {
 
 /// A checked source.
 struct Description {
+    /// Its section of the configuration.
+    section: String,
     client: BTreeMap<String, String>,
     brokers: String,
     is_dev: bool,
