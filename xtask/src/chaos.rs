@@ -14,7 +14,7 @@ const LIMIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// What `cargo xtask chaos` is given.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Handed to the chaos program: --mode, --kills, --seed, --plant-bug, --dir
+    /// Handed to the chaos program: --mode, --kills, --seed, --brokers, --zombies, --pauses, --plant-bug, --dir
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CHAOS ARGUMENTS")]
     chaos: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! W5 on the public API, as a user would write it: a running count per bidder, with checkpoints.
 //!
-//! What is counted survives exactly once; into Kafka it is at least once, for the sink writes without transactions yet:
-//! after a crash the rows since the last checkpoint are written again.
+//! What is counted survives exactly once; into Kafka it is at least once unless `copy` says otherwise: after a crash the
+//! rows since the last checkpoint are written again.
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
-//! W1 on the public API, as a user would write it: copy the values of one topic to another, at least once.
+//! W1 and W2 on the public API, as a user would write them: copy the values of one topic to another, at least once or
+//! exactly once.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,8 +20,10 @@ pub struct Copy {
     pub to: String,
     /// The group that positions are committed to.
     pub group: String,
-    /// How often.
+    /// How often, and how often a checkpoint is taken.
     pub commit_ms: u64,
+    /// Where checkpoints go, for exactly once.
+    pub exactly_once: Option<PathBuf>,
     /// How many subtasks.
     pub parallelism: usize,
     /// How many records have been read.
@@ -47,8 +51,9 @@ impl Copy {
             .starting_offsets(OffsetsInitializer::Earliest)
             .bounded()
             .values()
+            .uid("values")
             .inspect(move |_| counter.count());
-        KafkaSink::new(&ctx).sink(values);
+        KafkaSink::new(&ctx).sink(values).uid("copies");
         self.execute(ctx, "copy")
     }
 
@@ -67,9 +72,19 @@ impl Copy {
             .set("kafka.sink.bootstrap.servers", &self.bootstrap)
             .set("kafka.sink.topic", &self.to)
             .set("kafka.sink.linger.ms", "20");
-        let configuration =
-            more.iter().fold(configuration, |builder, (key, value)| builder.set(*key, value)).build()?;
-        let ctx = StreamingContext::new(configuration).parallelism(self.parallelism);
+        let mut configuration = more.iter().fold(configuration, |builder, (key, value)| builder.set(*key, value));
+        let dir = self.exactly_once.as_ref().map(|dir| dir.display().to_string());
+        if let Some(dir) = &dir {
+            configuration = configuration
+                .set("kafka.sink.semantic", "EXACTLY_ONCE")
+                .set("application.id", &self.to)
+                .set("execution.checkpointing.interval", format!("{} ms", self.commit_ms))
+                .set("execution.checkpointing.dir", dir);
+        }
+        let mut ctx = StreamingContext::new(configuration.build()?).parallelism(self.parallelism);
+        if let Some(dir) = &dir {
+            ctx = ctx.checkpoint_store(stream_store::open(dir, "bench")?);
+        }
         let counter = Counter { records: 0, total: Arc::clone(&self.total), first: Arc::clone(&self.first) };
         Ok((ctx, counter))
     }

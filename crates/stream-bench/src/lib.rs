@@ -11,6 +11,7 @@ pub mod copy;
 pub mod dispatch;
 pub mod engine;
 mod measure;
+pub mod prices;
 pub mod process;
 #[allow(unsafe_code, reason = "the loop without an engine speaks to librdkafka directly")]
 pub mod raw;

@@ -1,4 +1,5 @@
-//! The job that is killed: a running count per key and windows per key, each into a topic and into files.
+//! The job that is killed: a running count per key and windows per key, each into a topic and into files; records
+//! that can't be decoded go to a topic of their own.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +12,7 @@ use stream_core::{
     SinkContext, SinkWriter, States, StreamingContext, Timestamp, ValueState, WatermarkStrategy,
 };
 use stream_files::FileSink;
-use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord};
+use stream_kafka::{BadRecords, KafkaSink, KafkaSource, OffsetsInitializer, RawRecord};
 
 use crate::events::{DISORDER, Event, WINDOW};
 
@@ -26,16 +27,30 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) windows: String,
     #[arg(long)]
+    pub(crate) dead_letters: String,
+    #[arg(long)]
     pub(crate) dir: PathBuf,
     #[arg(long)]
     pub(crate) parallelism: usize,
     /// Ends at what is the end of the input now
     #[arg(long)]
     pub(crate) bounded: bool,
+    /// The property `semantic` of the Kafka sinks
+    #[arg(long)]
+    pub(crate) semantic: String,
     /// Writes files without waiting for checkpoints
     #[arg(long)]
-    pub(crate) plant_bug: bool,
+    pub(crate) eager_files: bool,
+    /// Lets transactions time out soon
+    #[arg(long)]
+    pub(crate) short_transactions: bool,
+    /// Ends at the first failure
+    #[arg(long)]
+    pub(crate) no_restarts: bool,
 }
+
+/// How long a transaction may last where pauses are to outlast it.
+pub(crate) const SHORT_TRANSACTION: Duration = Duration::from_secs(12);
 
 /// Counts the records of a key, and emits each with its number.
 struct Numbering {
@@ -90,23 +105,30 @@ impl Aggregator<Event> for CountAndSum {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let configuration = Configuration::builder()
+    let checkpoints = arguments.dir.join("checkpoints").display().to_string();
+    let mut configuration = Configuration::builder()
         .set("execution.checkpointing.interval", "200 ms")
-        .set("execution.checkpointing.dir", arguments.dir.join("checkpoints").display().to_string())
-        .build()
-        .map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
-    let store = stream_store::open(&arguments.dir.join("checkpoints").display().to_string(), "chaos")?;
+        .set("execution.checkpointing.dir", &checkpoints);
+    if arguments.short_transactions {
+        // A transaction has to outlast the interval and a slow checkpoint.
+        configuration = configuration.set("execution.checkpointing.timeout", "10 s");
+    }
+    if arguments.no_restarts {
+        configuration = configuration.set("restart-strategy.type", "none");
+    }
+    let configuration = configuration.build().map_err(|error| Error::new(ErrorKind::Config, error.to_string()))?;
+    let store = stream_store::open(&checkpoints, "chaos")?;
     let ctx = StreamingContext::new(configuration).parallelism(arguments.parallelism).checkpoint_store(store);
     let time = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_millis(DISORDER.unsigned_abs()))
-        .with_timestamp_assigner(|line: &String, _| Timestamp::from_millis(Event::parse(line).map_or(0, |e| e.at)));
-    let source = KafkaSource::<String>::new(&ctx)
+        .with_timestamp_assigner(|event: &Event, _| Timestamp::from_millis(event.at));
+    let source = KafkaSource::<Event>::new(&ctx)
         .property("bootstrap.servers", &arguments.bootstrap)
         .property("topic", &arguments.input)
-        .starting_offsets(OffsetsInitializer::Earliest);
+        .on_bad_record(BadRecords::dead_letter(&arguments.dead_letters))
+        .starting_offsets(OffsetsInitializer::Earliest)
+        .decode(decode);
     let source = if arguments.bounded { source.bounded() } else { source };
-    let events = source.watermarks(time).values().uid("input").try_map(|line: String| {
-        Event::parse(&line).ok_or_else(|| Error::new(ErrorKind::Data, format!("`{line}` is no event")))
-    });
+    let events = source.watermarks(time).values().uid("input");
 
     let numbered = events.clone().key_by(|event| event.key).process(|| Numbering { count: ValueState::new("count") });
     write(&ctx, arguments, numbered.uid("numbering"), "counts", &arguments.counts);
@@ -121,28 +143,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ctx.execute("chaos").map(|_| ())
 }
 
+fn decode(record: &RawRecord<'_>) -> Result<Event, String> {
+    let line = record.value().and_then(|value| std::str::from_utf8(value).ok()).unwrap_or_default();
+    Event::parse(line).ok_or_else(|| format!("`{line}` is no event"))
+}
+
 pub(crate) fn window_line(start: i64, key: u64, count: u64, sum: u64) -> String {
     format!("{start},{key},{count},{sum}")
 }
 
-/// Into a topic at least once, and into files exactly once.
+/// Into a topic, all records of a key into one partition, and into files.
 fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String>, what: &str, topic: &str) {
     let dir = arguments.dir.join(what);
     let uid = format!("{what}-files");
-    match arguments.plant_bug {
+    match arguments.eager_files {
         true => lines.clone().sink("eager", Eager(dir)).uid(uid),
         false => lines.clone().staged_sink("files", FileSink::json_lines(dir)).uid(uid),
     };
-    let topic = topic.to_owned();
-    KafkaSink::new(ctx)
+    let mut sink = KafkaSink::new(ctx)
         .property("bootstrap.servers", &arguments.bootstrap)
-        .property("topic", &topic)
-        .with(|_: &String, _: &mut ProducerRecord| {})
+        .property("topic", topic)
+        .property("semantic", &arguments.semantic)
+        .property("partitioner", "murmur2");
+    if arguments.short_transactions {
+        sink = sink.property("transaction.timeout.ms", SHORT_TRANSACTION.as_millis().to_string());
+    }
+    // Both kinds of lines have the key in second place.
+    sink.key(|line: &String| line.split(',').nth(1).unwrap_or_default().into())
         .sink(lines)
         .uid(format!("{what}-topic"));
 }
 
-/// The planted bug: a file sink whose lines appear at once.
+/// A planted bug: a file sink whose lines appear at once.
 struct Eager(PathBuf);
 
 impl Sink<String> for Eager {

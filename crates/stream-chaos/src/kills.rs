@@ -1,9 +1,10 @@
 //! Feeding and killing.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stream_core::clock::{Clock, SystemClock};
@@ -11,168 +12,317 @@ use stream_core::{Error, ErrorKind, Result};
 use stream_kafka::ProducerRecord;
 use stream_testkit::KafkaFixture;
 
-use crate::Run;
-use crate::audit::{self, Faults};
-use crate::events::{Input, Oracle, PARTITIONS, random};
+use crate::broker::Broker;
+use crate::events::{Input, Oracle, partition, random};
+use crate::faults::{Fault, Round, Tally};
+use crate::instance::Instance;
+use crate::job::SHORT_TRANSACTION;
+use crate::written::{Records, Topics};
+use crate::{Mode, Run, TAKEN_OVER, failed};
 
 /// How many records are written at once, and how long it is to the next ones.
 const CHUNK: u64 = 500;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The longest and the shortest life of a run: from before it has read anything to several checkpoints.
-const LIVES: (u64, u64) = (300, 3_000);
+/// There is so much input at least, however few kills there are.
+const LEAST: u64 = 5_000;
 
 /// How long ago the input begins, in milliseconds: within Kafka's retention, and never in the future.
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
-/// The last run has all the time it needs, but not for ever.
+/// The last instance has all the time it needs, but not for ever.
 const LAST: Duration = Duration::from_secs(300);
+
+/// How long two instances may go on beside each other.
+const TWO: Duration = Duration::from_secs(20);
+
+/// How long a pause is: beside the timeout, the broker looks for such transactions once in a second.
+const LONG_PAUSE: Duration = SHORT_TRANSACTION.saturating_add(Duration::from_secs(3));
 
 pub(crate) fn run(run: &Run) -> Result<()> {
     let bootstrap = std::env::var("BOOTSTRAP").map_err(|_| {
         let hint = "run it by `cargo xtask chaos`, which starts a broker";
         Error::new(ErrorKind::Config, "BOOTSTRAP names no broker").with_hint(hint)
     })?;
+    let needs_broker = run.mode == Mode::ExactlyOnce || run.faults.brokers;
+    let broker = needs_broker.then(Broker::of_this_run).transpose()?;
     let kafka = Arc::new(KafkaFixture::on(&bootstrap, "chaos"));
     let temporary = tempfile::tempdir().map_err(failed("can't make a directory"))?;
     let dir = run.dir.as_deref().unwrap_or(temporary.path());
-    let topics = Topics {
-        input: kafka.topic("input", PARTITIONS),
-        counts: kafka.topic("counts", PARTITIONS),
-        windows: kafka.topic("windows", PARTITIONS),
-    };
+    let topics = Topics::create(&kafka);
     let input = Input { seed: run.seed, start: SystemClock::new().wall().as_millis() - DAY };
-    println!("chaos: mode {}, {} kills, seed {}, in {}", run.mode, run.kills, run.seed, dir.display());
+    let bug = if run.plant_bug { ", with a planted bug" } else { "" };
+    println!("chaos: mode {}{bug}, {} kills, seed {}, in {}", run.mode, run.kills, run.seed, dir.display());
 
-    let (stop, fed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let feeder = feed(kafka.clone(), topics.input.clone(), input, stop.clone(), fed.clone());
+    let feeder = Feeder::start(kafka.clone(), topics.input.clone(), input);
+    let mut chaos =
+        Chaos { run, bootstrap, broker: broker.as_ref(), topics: &topics, dir, started: 0, tally: Tally::default() };
     let began = Instant::now();
-    for kill in 0..run.kills {
-        let chance = |what: u64| random(run.seed ^ 0xC4A0, u64::from(kill) * 2 + what);
-        let parallelism = chance(0) % 3 + 1;
-        let life = Duration::from_millis(LIVES.0 + chance(1) % (LIVES.1 - LIVES.0));
-        let mut child = start(run, &bootstrap, &topics, dir, parallelism, false, kill)?;
-        let ended = wait(&mut child, life)?;
-        if let Some(status) = ended {
-            stop.store(true, Ordering::Relaxed);
-            let log = log_of(dir, kill);
-            let message = format!("run {kill} ended by itself ({status}) instead of being killed; its log: {log}");
-            return Err(Error::new(ErrorKind::Internal, message));
-        }
-        child.kill().and_then(|()| child.wait()).map_err(failed("can't kill the job"))?;
-        let fed = fed.load(Ordering::Relaxed);
-        println!("  kill {:>4}: after {life:>7.1?} at parallelism {parallelism}, {fed} records written", kill + 1);
+    for number in 0..run.kills {
+        let round = Round::of(run.seed, number, run.faults);
+        let what = chaos.round(&round)?;
+        println!("  {:>4}: {what}; {} records written", number + 1, feeder.written());
     }
-    stop.store(true, Ordering::Relaxed);
-    if feeder.join().is_err() {
-        return Err(Error::new(ErrorKind::Unavailable, "the input could not be written"));
-    }
-    let count = fed.load(Ordering::Relaxed);
-    let parallelism = random(run.seed, u64::MAX) % 3 + 1;
-    let mut child = start(run, &bootstrap, &topics, dir, parallelism, true, run.kills)?;
-    match wait(&mut child, LAST)? {
-        Some(status) if status.success() => {}
-        status => {
-            let _ = child.kill();
-            let log = log_of(dir, run.kills);
-            let how = status.map_or("did not end".to_owned(), |status| format!("ended with {status}"));
-            return Err(Error::new(ErrorKind::Internal, format!("the last run {how}; its log: {log}")));
-        }
-    }
+    let count = feeder.stop()?;
+    chaos.last()?;
     println!("  the rest is done after {:.0?}; auditing {count} records", began.elapsed());
-    let repeats = check(&kafka, &topics, dir, input, count)?;
-    println!(
-        "chaos: ok. {} kills, {count} records, nothing lost; in Kafka {repeats} repeats, in files none",
-        run.kills
-    );
+    // What was written to the input is what the audit believes to be there.
+    let written: i64 = kafka.counts(&topics.input).iter().sum();
+    if written != count.cast_signed() {
+        return Err(Error::new(ErrorKind::Internal, format!("the input holds {written} records, not {count}")));
+    }
+    let oracle = Oracle::of(input, count);
+    let records = match (run.mode, &broker) {
+        (Mode::ExactlyOnce, Some(broker)) => Records::committed(broker, &topics, dir)?,
+        _ => Records::all(&kafka, &topics),
+    };
+    records.audit(run.mode, &topics, dir, &oracle)?;
+    println!("{}", verdict(run, &chaos.tally, &oracle, records.repeats(&oracle)));
     Ok(())
 }
 
-struct Topics {
-    input: String,
-    counts: String,
-    windows: String,
+/// What was done and what was found.
+fn verdict(run: &Run, tally: &Tally, oracle: &Oracle, repeats: usize) -> String {
+    let kafka = match run.mode {
+        Mode::ExactlyOnce => {
+            "in Kafka, as its own consumer reads them when they are committed, each once, counts in the order of their keys".to_owned()
+        }
+        Mode::AtLeastOnce => format!("in Kafka nothing lost, {repeats} repeats"),
+    };
+    format!(
+        "chaos: ok. {tally}; mode {}, {} records, {} of them bad; counts, {} windows and dead letters: {kafka}; in files \
+         counts and windows each once; seed {}",
+        run.mode,
+        oracle.records,
+        oracle.bad.len(),
+        oracle.windows.len(),
+        run.seed
+    )
 }
 
 /// Writes the input until it is told to stop; never half a chunk.
-fn feed(
-    kafka: Arc<KafkaFixture>,
-    topic: String,
-    input: Input,
+struct Feeder {
     stop: Arc<AtomicBool>,
     fed: Arc<AtomicU64>,
-) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
-            let from = fed.load(Ordering::Relaxed);
-            kafka.fill(&topic, CHUNK, move |i, out: &mut ProducerRecord| {
-                let event = input.event(from + i);
-                out.set_value(event.line());
-                out.set_partition(event.partition());
-            });
-            fed.store(from + CHUNK, Ordering::Relaxed);
+    thread: JoinHandle<()>,
+}
+
+impl Feeder {
+    fn start(kafka: Arc<KafkaFixture>, topic: String, input: Input) -> Feeder {
+        let (stop, fed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, written) = (stop.clone(), fed.clone());
+        let thread = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let from = written.load(Ordering::Relaxed);
+                kafka.fill(&topic, CHUNK, move |i, out: &mut ProducerRecord| {
+                    out.set_value(input.line(from + i));
+                    out.set_partition(partition(from + i));
+                });
+                written.store(from + CHUNK, Ordering::Relaxed);
+                std::thread::sleep(PAUSE);
+            }
+        });
+        Feeder { stop, fed, thread }
+    }
+
+    fn written(&self) -> u64 {
+        self.fed.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many records there are.
+    fn stop(self) -> Result<u64> {
+        while self.written() < LEAST && !self.thread.is_finished() {
             std::thread::sleep(PAUSE);
         }
-    })
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.join();
+        ended.map_err(|_| Error::new(ErrorKind::Unavailable, "the input could not be written"))?;
+        Ok(self.fed.load(Ordering::Relaxed))
+    }
 }
 
-fn start(
-    run: &Run,
-    bootstrap: &str,
-    topics: &Topics,
-    dir: &Path,
-    parallelism: u64,
-    bounded: bool,
-    number: u32,
-) -> Result<Child> {
-    let program = std::env::current_exe().map_err(failed("can't find this program"))?;
-    let log = std::fs::File::create(dir.join(format!("run-{number}.log"))).map_err(failed("can't write a log"))?;
-    let mut command = Command::new(program);
-    command.arg("job").args(["--bootstrap", bootstrap, "--input", &topics.input]);
-    command.args(["--counts", &topics.counts, "--windows", &topics.windows, "--dir"]).arg(dir);
-    command.args(["--parallelism", &parallelism.to_string()]);
-    if bounded {
-        command.arg("--bounded");
-    }
-    if run.plant_bug {
-        command.arg("--plant-bug");
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-    command.spawn().map_err(failed("can't start the job"))
+/// One run: what it takes to start the job and to do something to it.
+struct Chaos<'a> {
+    run: &'a Run,
+    bootstrap: String,
+    broker: Option<&'a Broker>,
+    topics: &'a Topics,
+    dir: &'a Path,
+    /// How many instances were started.
+    started: u32,
+    tally: Tally,
 }
 
-/// Waits for the end of a child, at most so long.
-fn wait(child: &mut Child, limit: Duration) -> Result<Option<std::process::ExitStatus>> {
-    let until = Instant::now() + limit;
-    while Instant::now() < until {
-        if let Some(status) = child.try_wait().map_err(failed("can't wait for the job"))? {
-            return Ok(Some(status));
+impl Chaos<'_> {
+    /// Lets the job live, does to it what the round says, kills it. Returns what has happened.
+    fn round(&mut self, round: &Round) -> Result<String> {
+        let mut job = self.start(round.parallelism, round.restarts, false)?;
+        Self::live(&mut job, round.life)?;
+        let head = format!("after {:>7.1?} at parallelism {}", round.life, round.parallelism);
+        let fault = match &round.fault {
+            Fault::Kill => None,
+            Fault::Broker { down, job_too } => Some(self.crash_broker(&mut job, round, *down, *job_too)?),
+            Fault::Zombie { nap, parallelism } => {
+                let (survivor, what) = self.zombie(job, round, *nap, *parallelism)?;
+                job = survivor;
+                Some(what)
+            }
+            Fault::Pause { frozen } => Some(self.pause(&mut job, round, *frozen)?),
+        };
+        if job.ended()?.is_none() {
+            job.kill()?;
+            self.tally.kills += 1;
         }
-        std::thread::sleep(Duration::from_millis(5));
+        self.tally.restarted += job.restarts();
+        Ok(fault.map_or_else(|| format!("killed {head}"), |fault| format!("{fault}, {head}")))
     }
-    Ok(None)
+
+    /// The last instance reads the rest and ends well.
+    fn last(&mut self) -> Result<()> {
+        let parallelism = random(self.run.seed, u64::MAX) % 3 + 1;
+        let mut job = self.start(parallelism, true, true)?;
+        let status = job.wait(LAST)?;
+        self.tally.restarted += job.restarts();
+        match status {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(job.error(format!("is the last one and ended with {status}"))),
+            None => Err(job.error("is the last one and did not end")),
+        }
+    }
+
+    fn start(&mut self, parallelism: u64, restarts: bool, bounded: bool) -> Result<Instance> {
+        let Topics { input, counts, windows, dead_letters } = self.topics;
+        let exactly_once = self.run.mode == Mode::ExactlyOnce && !self.run.plant_bug;
+        let semantic = if exactly_once { "EXACTLY_ONCE" } else { "AT_LEAST_ONCE" };
+        let (dir, parallelism) = (self.dir.display().to_string(), parallelism.to_string());
+        let mut arguments: Vec<String> = [
+            ("bootstrap", &*self.bootstrap),
+            ("input", input),
+            ("counts", counts),
+            ("windows", windows),
+            ("dead-letters", dead_letters),
+            ("dir", &dir),
+            ("parallelism", &parallelism),
+            ("semantic", semantic),
+        ]
+        .into_iter()
+        .flat_map(|(name, value)| [format!("--{name}"), value.to_owned()])
+        .collect();
+        for (name, set) in [
+            ("bounded", bounded),
+            ("eager-files", self.run.plant_bug && self.run.mode == Mode::AtLeastOnce),
+            ("short-transactions", exactly_once && self.run.faults.pauses),
+            ("no-restarts", !restarts),
+        ] {
+            arguments.extend(set.then(|| format!("--{name}")));
+        }
+        self.started += 1;
+        Instance::start(&arguments, self.dir, &format!("instance-{}", self.started))
+    }
+
+    /// An instance that nothing was done to does not end.
+    fn live(job: &mut Instance, time: Duration) -> Result<()> {
+        match job.wait(time)? {
+            Some(status) => Err(job.error(format!("ended by itself ({status})"))),
+            None => Ok(()),
+        }
+    }
+
+    fn crash_broker(&mut self, job: &mut Instance, round: &Round, down: Duration, job_too: bool) -> Result<String> {
+        let Some(broker) = self.broker else {
+            return Err(Error::new(ErrorKind::Internal, "there is no broker to crash"));
+        };
+        broker.crash()?;
+        self.tally.brokers += 1;
+        std::thread::sleep(down);
+        if job_too && job.ended()?.is_none() {
+            job.kill()?;
+            self.tally.kills += 1;
+        }
+        broker.start()?;
+        if job_too {
+            return Ok(format!("broker down for {down:.1?} and more, job killed meanwhile"));
+        }
+        let end = self.live_with_a_fault(job, round)?;
+        Ok(format!("broker down for {down:.1?} and more, {end}"))
+    }
+
+    fn pause(&mut self, job: &mut Instance, round: &Round, frozen: bool) -> Result<String> {
+        if frozen {
+            self.tally.frozen += 1;
+            job.freeze()?;
+            std::thread::sleep(LONG_PAUSE);
+            job.wake()?;
+            let end = self.live_with_a_fault(job, round)?;
+            return Ok(format!("frozen for {LONG_PAUSE:.0?}, {end}"));
+        }
+        self.tally.down += 1;
+        job.kill()?;
+        self.tally.kills += 1;
+        std::thread::sleep(LONG_PAUSE);
+        Ok(format!("killed and down for {LONG_PAUSE:.0?}"))
+    }
+
+    /// Without restarts a fault may end the job, but never for the reason that another instance has taken over.
+    fn live_with_a_fault(&mut self, job: &mut Instance, round: &Round) -> Result<String> {
+        let Some(status) = job.wait(round.after)? else { return Ok("killed".to_owned()) };
+        if round.restarts || status.code() != Some(1) {
+            return Err(job.error(format!("was ended by a fault ({status})")));
+        }
+        self.tally.ended += 1;
+        Ok("job ended".to_owned())
+    }
+
+    /// Freezes the job and starts another instance. Once the first one is awake again, one of the two has to give way.
+    /// Returns the other.
+    fn zombie(
+        &mut self,
+        first: Instance,
+        round: &Round,
+        nap: Duration,
+        parallelism: u64,
+    ) -> Result<(Instance, String)> {
+        self.tally.zombies += 1;
+        first.freeze()?;
+        let mut two = [first, self.start(parallelism, true, false)?];
+        Self::live(&mut two[1], nap)?;
+        two[0].wake()?;
+        let woken = Instant::now();
+        let ended = loop {
+            let ended = [two[0].ended()?, two[1].ended()?];
+            if ended != [None, None] || woken.elapsed() > TWO {
+                break ended;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let [mut first, second] = two;
+        let (gone, mut left, what) = match ended {
+            [Some(status), None] => (first, second, gave_way("zombie", status, woken)),
+            // It was frozen before it had taken its place, and takes that of the second one.
+            [None, Some(status)] => (second, first, gave_way("instance after the zombie", status, woken)),
+            [None, None] => {
+                first.kill()?;
+                self.tally.kills += 1;
+                (first, second, Ok("zombie killed".to_owned()))
+            }
+            [Some(one), Some(other)] => {
+                return Err(
+                    first.error(format!("is a zombie, and both it and its successor have ended: {one}, {other}"))
+                );
+            }
+        };
+        let what = what.map_err(|what| gone.error(what))?;
+        self.tally.gave_way += u32::from(ended != [None, None]);
+        self.tally.restarted += gone.restarts();
+        Self::live(&mut left, round.after)?;
+        Ok((left, format!("{what} after a nap of {nap:.1?}")))
+    }
 }
 
-fn log_of(dir: &Path, number: u32) -> String {
-    let log = std::fs::read_to_string(dir.join(format!("run-{number}.log"))).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    format!("\n{}", lines[lines.len().saturating_sub(20)..].join("\n"))
-}
-
-/// Returns how many records in Kafka are repeats.
-fn check(kafka: &KafkaFixture, topics: &Topics, dir: &Path, input: Input, count: u64) -> Result<usize> {
-    let oracle = Oracle::of(input, count);
-    let read = |topic: &str| kafka.read(topic).into_iter().map(|record| record.value).collect::<Vec<_>>();
-    let (counts, windows) = (read(&topics.counts), read(&topics.windows));
-    let mut faults = Faults::default();
-    audit::counts_at_least_once(&mut faults, &counts, input, count, &oracle);
-    audit::windows_at_least_once(&mut faults, &windows, &oracle);
-    audit::counts_exactly_once(&mut faults, &audit::published(&dir.join("counts"))?, &oracle);
-    audit::windows_exactly_once(&mut faults, &audit::published(&dir.join("windows"))?, &oracle);
-    faults.result()?;
-    Ok(counts.len() + windows.len() - count as usize - oracle.windows.len())
-}
-
-fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Error {
-    move |error| Error::new(ErrorKind::Unavailable, format!("{what}: {error}")).with_cause(error)
+/// Who has been taken over from says so by its exit code.
+fn gave_way(who: &str, status: ExitStatus, woken: Instant) -> Result<String, String> {
+    match status.code() {
+        Some(code) if code == i32::from(TAKEN_OVER) => Ok(format!("{who} gave way in {:.1?}", woken.elapsed())),
+        _ => Err(format!("is the {who} and ended with {status}, not with code {TAKEN_OVER}")),
+    }
 }

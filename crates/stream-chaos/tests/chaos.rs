@@ -2,22 +2,36 @@
 
 use std::process::{Command, Output};
 
-fn chaos(arguments: &[&str]) -> Output {
+/// Whether it ended well, and what it said.
+fn chaos(arguments: &[&str]) -> (bool, String) {
     let broker = std::env::var("STREAM_TEST_KAFKA").expect("run the tests by `cargo xtask test`, which starts a Kafka");
     let mut command = Command::new(env!("CARGO_BIN_EXE_stream-chaos"));
-    command.env("BOOTSTRAP", broker).arg("run").args(arguments).output().expect("the program is built")
+    let output = command.env("BOOTSTRAP", broker).arg("run").args(arguments).output();
+    let Output { status, stdout, stderr } = output.expect("the program is built");
+    (status.success(), format!("{}\n{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr)))
 }
 
 #[test]
-fn a_job_that_is_killed_loses_nothing_and_its_files_have_nothing_twice() {
-    let Output { status, stdout, stderr } = chaos(&["--mode", "at-least-once", "--kills", "5", "--seed", "1"]);
-    let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success() && out.contains("chaos: ok. 5 kills"), "{out}\n{err}");
+fn at_least_once_a_job_that_is_killed_loses_nothing_and_its_files_have_nothing_twice() {
+    let (ok, said) = chaos(&["--mode", "at-least-once", "--kills", "5", "--seed", "1"]);
+    assert!(ok && said.contains("chaos: ok. 5 kills; mode at-least-once"), "{said}");
 }
 
 #[test]
-fn the_audit_finds_a_planted_bug() {
-    let Output { status, stdout, stderr } = chaos(&["--kills", "5", "--seed", "1", "--plant-bug"]);
-    let (out, err) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(!status.success() && err.contains("counts in files: records twice"), "{out}\n{err}");
+fn the_audit_of_files_finds_a_planted_bug() {
+    let (ok, said) = chaos(&["--mode", "at-least-once", "--kills", "5", "--seed", "1", "--plant-bug"]);
+    assert!(!ok && said.contains("counts in files: records twice"), "{said}");
+}
+
+#[test]
+fn the_audit_of_exactly_once_finds_sinks_that_write_at_least_once() {
+    let (ok, said) = chaos(&["--kills", "5", "--seed", "1", "--plant-bug"]);
+    assert!(!ok && said.contains("counts in Kafka: records twice"), "{said}");
+    assert!(!said.contains("lost") && !said.contains("in files"), "{said}");
+}
+
+#[test]
+fn the_audit_of_exactly_once_finds_nothing_where_nothing_was_killed() {
+    let (ok, said) = chaos(&["--kills", "0", "--seed", "1", "--plant-bug"]);
+    assert!(ok && said.contains("chaos: ok. 0 kills; mode exactly-once"), "{said}");
 }

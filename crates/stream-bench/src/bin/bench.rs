@@ -65,6 +65,7 @@ fn main() -> ExitCode {
         ["w1", events, runs] => {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
         }
+        ["w2"] => w2(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w4"] => w4(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w5"] => w5(BIDDER_EVENTS, BIDDER_RUNS).map(|table| println!("{table}")),
         ["checkpoints"] => checkpoints::table().map(|table| println!("{table}")),
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
         }),
         _ => {
             eprintln!(
-                "usage: bench [--write | w1 [EVENTS RUNS] | w4 | w5 | engine | memory | windows | checkpoints | schemas | \
+                "usage: bench [--write | w1 [EVENTS RUNS] | w2 | w4 | w5 | engine | memory | windows | checkpoints | schemas | \
                  dispatch]"
             );
             return ExitCode::from(2);
@@ -95,12 +96,12 @@ fn main() -> ExitCode {
 
 /// The whole of docs/benchmarks.md.
 fn page() -> Result<String> {
-    let (w1, w4, w5) = (w1(EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
+    let (w1, w2, w4, w5) = (w1(EVENTS, RUNS)?, w2(EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
     let checkpoints = checkpoints::table()?;
     let (engine, windows) = (engine::table(RUNS)?, windows::table(WINDOW_EVENTS, RUNS)?);
     let (memory, schemas, dispatch) = (fresh_memory()?, schemas::run(), dispatch::run());
     Ok(format!(
-        "{HEAD}\n## W1\n\n{w1}\n## W4\n\n{w4}\n## W5\n\n{w5}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n\
+        "{HEAD}\n## W1\n\n{w1}\n## W2\n\n{w2}\n## W4\n\n{w4}\n## W5\n\n{w5}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n\
          ## Checkpoints\n\n{checkpoints}\n## Windows without Kafka\n\n{windows}\n## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}"
     ))
 }
@@ -118,8 +119,14 @@ fn bootstrap() -> String {
 
 /// One contestant: copies, then prints what it took.
 fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
-    let commit_ms = if who.ends_with("w5") { 5000 } else { 1000 };
+    let commit_ms = match who {
+        _ if who.ends_with("w5") => 5000,
+        _ if who.ends_with("-100") => 100,
+        _ => 1000,
+    };
+    let dir = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let copy = Copy {
+        exactly_once: who.starts_with("w2").then(|| dir.path().to_owned()),
         bootstrap: bootstrap(),
         from: from.to_owned(),
         to: to.to_owned(),
@@ -140,10 +147,7 @@ fn child(who: &str, from: &str, to: &str, events: u64) -> Result<()> {
             raw::run(&copy, work, PARTITIONS, events).map_err(stream_core::Error::user)?
         }
         "ours-w4" => auctions::run(&copy)?,
-        "ours-w5" => {
-            let dir = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
-            bidders::run(&copy, dir.path())?
-        }
+        "ours-w5" => bidders::run(&copy, dir.path())?,
         _ => copy.run()?,
     };
     let (millis, used) = (now_ms() - u128::from(copied.first_ms), usage());
@@ -171,14 +175,33 @@ fn pin_broker() {
 
 /// W1: what was written is what was read.
 fn w1(events: u64, runs: usize) -> Result<String> {
-    let expected = (0..events).fold((0, 0u64), |(n, sum), i| {
+    let what =
+        "Copy {} bids of about 148 bytes from topic to topic, at least once, flush and commit every second, one core.";
+    Ok(report(&what.replace("{}", &events.to_string()), "0.90", &race(["raw", "ours"], events, runs, copied(events))?))
+}
+
+/// W2 beside W1, both ours.
+fn w2(events: u64, runs: usize) -> Result<String> {
+    let mut text = format!(
+        "The same copy of {events} bids, exactly once beside at least once: checkpoints go to a temporary directory, a \
+         producer epoch lasts until a commit is disturbed. One core.\n"
+    );
+    for (interval, target) in [("1000", "0.95"), ("100", "0.85")] {
+        let contestants = [format!("ours-{interval}"), format!("w2-{interval}")];
+        let results = race([&contestants[0], &contestants[1]], events, runs, copied(events))?;
+        let names = [format!("at least once, every {interval} ms"), format!("exactly once, every {interval} ms")];
+        text.push_str(&table("", target, [&names[0], &names[1]], &results));
+    }
+    Ok(text)
+}
+
+/// What a copy of so many bids comes to.
+fn copied(events: u64) -> (u64, u64) {
+    (0..events).fold((0, 0u64), |(n, sum), i| {
         let mut bid = Vec::new();
         write_bid(i, &mut bid);
         (n + 1, sum.wrapping_add(fingerprint(&bid)))
-    });
-    let what =
-        "Copy {} bids of about 148 bytes from topic to topic, at least once, flush and commit every second, one core.";
-    Ok(report(&what.replace("{}", &events.to_string()), "0.90", &race(["raw", "ours"], events, runs, expected)?))
+    })
 }
 
 /// W4, at least once.
@@ -247,14 +270,18 @@ fn race(contestants: [&str; 2], events: u64, runs: usize, expected: (u64, u64)) 
     Ok(results)
 }
 
-fn report(what: &str, target: &str, [raw, ours]: &[Vec<Run>; 2]) -> String {
+fn report(what: &str, target: &str, results: &[Vec<Run>; 2]) -> String {
+    table(what, target, ["bare loop round librdkafka's batch queue", "stream-rs"], results)
+}
+
+fn table(what: &str, target: &str, names: [&str; 2], [raw, ours]: &[Vec<Run>; 2]) -> String {
     let median = |runs: &[Run], of: fn(&Run) -> f64| {
         let mut values: Vec<f64> = runs.iter().map(of).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     };
     let mut table = format!("{what}\n\n| | events/s | CPU us/event | peak MB |\n| --- | ---: | ---: | ---: |\n");
-    for (name, runs) in [("bare loop round librdkafka's batch queue", raw), ("stream-rs", ours)] {
+    for (name, runs) in names.into_iter().zip([raw, ours]) {
         let (rate, cpu, peak) =
             (median(runs, |r| r.per_second), median(runs, |r| r.cpu_micros), median(runs, |r| r.peak_mb));
         table.push_str(&format!("| {name} | {rate:.0} | {cpu:.3} | {peak:.0} |\n"));
@@ -295,6 +322,7 @@ fn read_back(topic: &str) -> Result<(u64, u64)> {
     let prints = KafkaSource::<u64>::new(&ctx)
         .property("bootstrap.servers", bootstrap())
         .property("topic", topic)
+        .property("isolation.level", "read_committed")
         .decode(|raw: &RawRecord<'_>| Ok::<_, String>(fingerprint(raw.value().unwrap_or_default())))
         .starting_offsets(OffsetsInitializer::Earliest)
         .bounded()

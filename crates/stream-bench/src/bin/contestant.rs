@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use stream_bench::copy::Copy;
 use stream_bench::usage::now_ms;
-use stream_bench::{auctions, bidders};
+use stream_bench::{auctions, bidders, prices};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,13 +23,15 @@ fn main() -> ExitCode {
         from: variable("IN_TOPIC", "bids"),
         to: variable("OUT_TOPIC", "out"),
         group: variable("GROUP", "ours"),
+        exactly_once: (workload != "W1").then(|| variable("STATE_DIR", "state").into()),
         commit_ms: variable("COMMIT_MS", commit_ms).parse().unwrap_or(1000),
         parallelism: variable("PARALLELISM", "1").parse().unwrap_or(1),
         total: Default::default(),
         first: Default::default(),
     };
     let run = match &*workload {
-        "W1" => copy.run(),
+        "W1" | "W2" => copy.run(),
+        "W3" => prices::run(&copy),
         "W4" => auctions::run(&copy),
         "W5" => bidders::run(&copy, variable("STATE_DIR", "state").as_ref()),
         other => {

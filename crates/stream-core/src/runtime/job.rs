@@ -394,7 +394,7 @@ impl Attempts {
             match self.try_to_take_over(plan, graph) {
                 Err(error) if self.adoption.may_try_again(&error) && self.clock.monotonic() < until => {
                     let longest = u64::try_from((PAUSE_MAX - PAUSE_MIN).as_millis()).unwrap_or(u64::MAX);
-                    let pause = PAUSE_MIN + Duration::from_millis(self.random.below(longest));
+                    let pause = PAUSE_MIN + Duration::from_millis(self.random.next() % longest.max(1));
                     tracing::info!("another run of the job is taking over, trying again in {pause:.1?}: {error}");
                     if self.wait(pause) {
                         return Err(error);
