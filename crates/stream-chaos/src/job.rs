@@ -108,6 +108,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let checkpoints = arguments.dir.join("checkpoints").display().to_string();
     let mut configuration = Configuration::builder()
         .set("execution.checkpointing.interval", "200 ms")
+        // Topics have names of their own, so that runs on one broker stay apart.
+        .set("application.id", &arguments.input)
         .set("execution.checkpointing.dir", &checkpoints);
     if arguments.short_transactions {
         // A transaction has to outlast the interval and a slow checkpoint.

@@ -822,7 +822,9 @@ fn not_there(error: Error, store: &dyn CheckpointStore) -> Error {
         return error;
     }
     let hint = format!(
-        "its output is committed, so no other checkpoint of {} can stand in for it unasked; restore the file, or go back to          an older one with `run --from N --rewind`: what was committed since then appears again",
+        "its output is committed, so no other checkpoint of {} can stand in for it unasked; restore the \
+         file, or go back to \
+         an older one with `run --from N --rewind`: what was committed since then appears again",
         store.location()
     );
     error.with_hint(hint)
