@@ -8,16 +8,19 @@ use std::time::Duration;
 
 use common::{LIMIT, context, ended, sorted_numbers};
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream_core::checkpoint::MemoryStore;
 use stream_core::{ErrorKind, JobHandle, StreamingContext};
-use stream_kafka::{KafkaSink, KafkaSource, ProducerRecord, RawRecord};
+use stream_kafka::admin::Admin;
+use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
 use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
 
 /// A job that copies `from` to `to`, exactly once, with a checkpoint every 100 ms.
 struct Copy<'a> {
     kafka: &'a KafkaFixture,
     store: MemoryStore,
+    application: String,
     from: String,
     to: String,
     semantic: &'static str,
@@ -26,12 +29,12 @@ struct Copy<'a> {
 impl<'a> Copy<'a> {
     fn new(kafka: &'a KafkaFixture, partitions: i32) -> Copy<'a> {
         let (from, to) = (kafka.topic("from", partitions), kafka.topic("to", partitions));
-        Copy { kafka, store: MemoryStore::new(), from, to, semantic: "EXACTLY_ONCE" }
+        Copy { kafka, store: MemoryStore::new(), application: to.clone(), from, to, semantic: "EXACTLY_ONCE" }
     }
 
     fn context(&self) -> StreamingContext {
         let (servers, group) = (self.kafka.bootstrap(), self.kafka.group());
-        let (Copy { from, to, semantic, .. }, application) = (self, self.kafka.group());
+        let Copy { from, to, semantic, application, .. } = self;
         context(&format!(
             "application.id: {application}\nexecution.checkpointing.interval: 100 ms\n\
              kafka.source:\n  bootstrap.servers: {servers}\n  topic: {from}\n  group.id: {group}\n  auto.offset.reset: earliest\n\
@@ -306,4 +309,104 @@ fn dead_letters_are_exactly_once_and_so_is_bringing_them_back() {
     let twice: Vec<_> = once.iter().flat_map(|letter| [letter.clone(), letter.clone()]).collect();
     assert_eq!(bad(&from), twice, "each has come back once, as it was, although the replay ran twice");
     assert!(kafka.read_committed(&from).iter().all(|record| record.headers.len() == 1), "without what was added to it");
+}
+
+/// Runs a job until as many numbers are committed, and ends it well.
+fn run(job: &Copy<'_>, ctx: StreamingContext, count: usize) {
+    let copied = KafkaSource::<String>::new(&ctx).values().uid("source");
+    KafkaSink::new(&ctx).sink(copied).uid("sink");
+    let handle = ctx.start("copy").expect("a good plan");
+    wait_until("all is committed", LIMIT, || handle.is_finished() || job.committed().len() >= count);
+    handle.stop();
+    ended(&handle).expect("it ends well");
+}
+
+#[test]
+fn two_jobs_may_share_a_group_as_their_markers_lie_in_groups_of_their_own() {
+    let kafka = KafkaFixture::new("eos-shared");
+    let one = Copy::new(&kafka, 3);
+    let to = kafka.topic("other", 3);
+    let (from, application) = (one.from.clone(), to.clone());
+    let other = Copy { kafka: &kafka, store: MemoryStore::new(), application, from, to, semantic: "EXACTLY_ONCE" };
+    for round in 0..3 {
+        fill(&kafka, &one.from, round * 600);
+        for job in [&one, &other] {
+            let expected = 600 * (round as usize + 1);
+            if round == 0 {
+                // Whoever comes second begins where the group is, unless it says otherwise.
+                let ctx = job.context();
+                let copied = KafkaSource::<String>::new(&ctx).starting_offsets(OffsetsInitializer::Earliest);
+                KafkaSink::new(&ctx).sink(copied.values().uid("source")).uid("sink");
+                let handle = ctx.start("copy").expect("a good plan");
+                wait_until("committed", LIMIT, || handle.is_finished() || job.committed().len() >= expected);
+                handle.abort();
+                ended(&handle).expect_err("aborted");
+            } else {
+                run(job, job.context(), expected);
+            }
+        }
+    }
+    assert_eq!(one.committed(), (0..1800).collect::<Vec<_>>());
+    assert_eq!(other.committed(), (0..1800).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_group_that_was_moved_is_told_of_and_counts_only_if_that_is_accepted() {
+    common::collect_log();
+    let kafka = KafkaFixture::new("eos-moved");
+    let job = Copy::new(&kafka, 3);
+    fill(&kafka, &job.from, 0);
+    run(&job, job.context(), 600);
+    let move_group = |to: i64| {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", kafka.bootstrap())
+            .set("group.id", kafka.group())
+            .create()
+            .expect("a consumer");
+        let mut positions = TopicPartitionList::new();
+        for partition in 0..3 {
+            positions.add_partition_offset(&job.from, partition, Offset::Offset(to)).expect("an offset");
+        }
+        consumer.commit(&positions, CommitMode::Sync).expect("it can be moved");
+    };
+    move_group(50);
+    fill(&kafka, &job.from, 600);
+    run(&job, job.context(), 1200);
+    assert_eq!(job.committed(), (0..1200).collect::<Vec<_>>(), "the checkpoint's positions count");
+    let told = format!("group `{}` was moved: {}[0] 50 instead of 200", kafka.group(), job.from);
+    assert!(common::logged().contains(&told), "{}", common::logged());
+
+    move_group(300);
+    run(&job, job.context().accept_offset_reset(), 1500);
+    let mut again: Vec<u64> = (0..1200).chain(900..1200).collect();
+    again.sort_unstable();
+    assert_eq!(job.committed(), again, "the last hundred of each partition once more");
+    fill(&kafka, &job.from, 1200);
+    run(&job, job.context(), 2100);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_takes_no_marker_along_and_is_told_of() {
+    common::collect_log();
+    let kafka = KafkaFixture::new("eos-anew");
+    let job = Copy::new(&kafka, 3);
+    fill(&kafka, &job.from, 0);
+    run(&job, job.context(), 600);
+    let admin = Admin::new(kafka.bootstrap()).expect("a broker");
+    let make_anew = |topic: &str| {
+        admin.delete_topic(topic).expect("it can be deleted");
+        wait_until("there is a new one", LIMIT, || admin.create_topic(topic, 3, 1).is_ok());
+    };
+    // The marker lies on the source's topic, too, so the output can go.
+    make_anew(&job.to);
+    fill(&kafka, &job.from, 600);
+    run(&job, job.context(), 600);
+    assert_eq!(job.committed(), (600..1200).collect::<Vec<_>>(), "what was committed before is not written again");
+    make_anew(&job.from);
+    let handle = job.start().0;
+    let told = format!("of `{}` partition 0 is gone: the log holds 0 to 0", job.from);
+    wait_until("the job has said so", LIMIT, || handle.is_finished() || common::logged().contains(&told));
+    handle.abort();
+    ended(&handle).expect_err("aborted");
+    assert_eq!(job.committed(), (600..1200).collect::<Vec<_>>());
 }

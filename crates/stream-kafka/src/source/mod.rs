@@ -23,7 +23,7 @@ use stream_core::{
 
 pub use start::OffsetsInitializer;
 
-use crate::client::consumer::ConsumerHandle;
+use crate::client::consumer::{ConsumerHandle, TopicPartition};
 use crate::client::rights::{Resource, Right};
 use crate::dev;
 use crate::keys::{AutoOffsetReset, BadRecords, Codec, Role, Semantic};
@@ -454,6 +454,25 @@ fn refuse_members(handle: &ConsumerHandle, group: &str, limit: Duration) -> Resu
     Err(Error::new(ErrorKind::Config, message).with_hint(hint))
 }
 
+/// Says that somebody has moved the group: the checkpoint's positions count all the same.
+fn warn_of_moves(handle: &ConsumerHandle, group: &str, splits: &[(TopicPartition, i64)], limit: Duration) {
+    let names: Vec<TopicPartition> = splits.iter().map(|(split, _)| *split).collect();
+    // Only for people: without an answer there is nothing to tell.
+    let Ok(committed) = handle.committed(&names, limit) else { return };
+    let moved = splits.iter().zip(committed).filter_map(|((split, start), committed)| {
+        let committed = committed.filter(|committed| committed != start)?;
+        Some(format!("{}[{}] {committed} instead of {start}", split.0, split.1))
+    });
+    let moved: Vec<String> = moved.collect();
+    if !moved.is_empty() {
+        tracing::warn!(
+            "group `{group}` was moved: {}; the job goes on at the positions of its checkpoint, `run \
+             --accept-offset-reset` at the group's",
+            moved.join(", ")
+        );
+    }
+}
+
 struct KafkaSourceNode<T, D, S: Shape<T>> {
     description: Option<Description>,
     deserializer: D,
@@ -504,6 +523,10 @@ where
         let names: BTreeMap<_, _> = stored.map(|s| (Arc::clone(&s.name), s.split)).collect();
         if let (Some(cluster), Some(group)) = (&cluster, description.group.as_ref().filter(|_| description.stores)) {
             refuse_members(&handle, group, description.engine.request_timeout)?;
+            if context.positions().is_some() {
+                let splits: Vec<_> = splits.iter().map(|split| (split.split, split.start)).collect();
+                warn_of_moves(&handle, group, &splits, description.engine.request_timeout);
+            }
             cluster.add_group(context.uid(), Group { id: group.clone(), splits: names.clone() });
         }
         let committer = (cluster.is_none() && (description.stores || letters.is_some())).then(|| {
