@@ -24,6 +24,12 @@ fn the_audit_of_files_finds_a_planted_bug() {
 }
 
 #[test]
+fn exactly_once_a_job_that_is_killed_writes_everything_once() {
+    let (ok, said) = chaos(&["--kills", "20", "--seed", "1"]);
+    assert!(ok && said.contains("chaos: ok. 20 kills; mode exactly-once"), "{said}");
+}
+
+#[test]
 fn the_audit_of_exactly_once_finds_sinks_that_write_at_least_once() {
     let (ok, said) = chaos(&["--kills", "5", "--seed", "1", "--plant-bug"]);
     assert!(!ok && said.contains("counts in Kafka: records twice"), "{said}");

@@ -9,7 +9,8 @@
 //!   CheckpointStore     named objects that are created once                store.rs; stream-store has durable ones
 //! ```
 
-pub(crate) mod envelope;
+pub(crate) mod choice;
+mod envelope;
 mod inspection;
 pub(crate) mod ledger;
 pub(crate) mod manifest;

@@ -13,7 +13,8 @@
 use std::sync::Arc;
 
 use crate::checkpoint::CheckpointStore;
-use crate::checkpoint::ledger::{self, From, Ledger, Restored, Writer};
+use crate::checkpoint::choice;
+use crate::checkpoint::ledger::{From, Ledger, Restored, Writer};
 use crate::checkpoint::manifest::CommittedBy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::checkpoint::Checkpoint;
@@ -141,7 +142,7 @@ impl Adoption {
             }
             marker = transactions.take_over(run)?;
             self.check(marker.as_ref())?;
-        } else if wanted.sequence.is_none() && ledger::needs_marker(&**store)? {
+        } else if wanted.sequence.is_none() && choice::needs_marker(&**store)? {
             let Commits::Settled(transactions) = commits else {
                 let location = store.location();
                 let message = format!("the newest checkpoint in {location} was written under exactly-once");

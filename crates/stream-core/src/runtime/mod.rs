@@ -8,6 +8,7 @@ pub(crate) mod adoption;
 pub(crate) mod alignment;
 pub(crate) mod build;
 pub(crate) mod checkpoint;
+pub(crate) mod control;
 pub(crate) mod coordinator;
 pub(crate) mod exchange;
 pub(crate) mod job;

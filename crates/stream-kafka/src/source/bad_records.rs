@@ -115,7 +115,7 @@ impl BadRecordPlan {
     /// The policy at work in one subtask.
     pub(super) fn triage(&self, letters: Option<DeadLetterLane>, tally: Arc<Tally>) -> Triage {
         let action = match letters {
-            Some(lane) => Action::Send(lane),
+            Some(lane) => Action::Send(Box::new(lane)),
             None if self.policy == BadRecords::Fail => Action::Fail,
             None => Action::Skip,
         };
@@ -146,7 +146,7 @@ impl Drop for Tally {
 enum Action {
     Fail,
     Skip,
-    Send(DeadLetterLane),
+    Send(Box<DeadLetterLane>),
 }
 
 /// The policy at work in one subtask.

@@ -37,14 +37,17 @@ const ABANDON: Duration = Duration::from_secs(2);
 /// The interval from which a new producer epoch for every transaction is cheap enough.
 const ALWAYS_FROM: Duration = Duration::from_secs(5);
 
+/// The positions of a group, and when each was stored.
+type Stored = BTreeMap<(Topic, i32), (i64, Duration)>;
+
 /// The transactions of one job on one cluster.
 pub(super) struct KafkaTransactions {
     cluster: Arc<Cluster>,
     run: Option<TransactionRun>,
     /// The partitions that the marker is written to.
     places: Vec<(Topic, i32)>,
-    /// The positions that each group has, and when they were last stored.
-    positions: BTreeMap<String, BTreeMap<(Topic, i32), (i64, Duration)>>,
+    /// By uid of a source.
+    positions: BTreeMap<String, Stored>,
     clock: SystemClock,
     /// A commit has failed: it must not be given up, only found out.
     in_doubt: bool,
