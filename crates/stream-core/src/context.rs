@@ -319,6 +319,12 @@ impl StreamingContext {
         let store = match &self.checkpoint_store {
             Some(store) => store.clone(),
             None if self.settings.state.checkpoint_storage == CheckpointStorage::Memory => {
+                if matches!(*lock(&self.commits), Commits::All(_)) {
+                    let message = "exactly-once needs checkpoints that outlive the process: these are kept in memory";
+                    let hint =
+                        "set execution.checkpointing.dir to a directory, such as /var/lib/streams, or to a bucket";
+                    return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
+                }
                 tracing::warn!(
                     "checkpoints are kept in memory: they survive a restart of the job, not of the process; \
                      execution.checkpointing.dir says where to keep them instead"

@@ -410,3 +410,24 @@ fn a_topic_that_was_made_anew_takes_no_marker_along_and_is_told_of() {
     ended(&handle).expect_err("aborted");
     assert_eq!(job.committed(), (600..1200).collect::<Vec<_>>());
 }
+
+#[test]
+fn checkpoints_in_memory_are_refused_and_a_stop_without_a_broker_is_no_failure() {
+    let start = |servers: &str, dir: &str| {
+        let yaml = format!(
+            "execution.checkpointing:\n  interval: 1s\n{dir}kafka.sink:\n  bootstrap.servers: {servers}\n  topic: t\n  \
+             semantic: EXACTLY_ONCE\n"
+        );
+        let ctx = context(&yaml);
+        KafkaSink::new(&ctx).sink(ctx.from_iter(["a"]));
+        match dir {
+            "" => ctx.start("job"),
+            _ => ctx.checkpoint_store(MemoryStore::new()).start("job"),
+        }
+    };
+    let error = start("h:9092", "").err().expect("refused");
+    assert_eq!(error.message(), "exactly-once needs checkpoints that outlive the process: these are kept in memory");
+    let job = start("127.0.0.1:1", "  dir: /nowhere\n").expect("a good plan");
+    job.stop();
+    ended(&job).expect("nothing was read, so nothing is left undone");
+}

@@ -305,7 +305,11 @@ impl Attempts {
                 }
                 Err(error) => {
                     parts = Some((plan, graph));
-                    Err(error)
+                    let is_stopped = self.switch.is_off() && !self.switch.is_aborting();
+                    match error.kind() {
+                        ErrorKind::Unavailable if is_stopped => Ok(stopped_early(&error)),
+                        _ => Err(error),
+                    }
                 }
             };
             let goes_on = match &result {
@@ -494,6 +498,12 @@ impl Attempts {
     }
 }
 
+/// A job that was stopped while it waited for something outside: nothing was read, so nothing is left undone.
+fn stopped_early(error: &Error) -> JobReport {
+    tracing::info!("stopped before anything was read: {}", error.message());
+    JobReport::default()
+}
+
 struct Job {
     build: Build,
     coordinator: Coordinator,
@@ -525,7 +535,7 @@ impl Job {
         }
         match opened {
             Err(error) if error.kind() == ErrorKind::Unavailable && self.control.is_stopping() => {
-                tracing::info!("stopped before anything was read: {}", error.message());
+                stopped_early(&error);
                 Ok(false)
             }
             opened => opened.and_then(|()| self.start_threads()).map(|()| true),
