@@ -15,6 +15,8 @@ struct Written {
     oracle: Oracle,
 }
 
+type Check<'a> = &'a dyn Fn(&mut Audit<'_>);
+
 /// What a job without faults writes.
 fn written() -> Written {
     let oracle = Oracle::of(INPUT, COUNT);
@@ -49,7 +51,7 @@ impl Written {
     fn found(&self) -> Vec<&'static str> {
         let counts = || self.counts.iter().map(|line| line.value.as_str());
         let windows = || self.windows.iter().map(|line| line.value.as_str());
-        let checks: [(&str, &dyn Fn(&mut Audit<'_>)); 9] = [
+        let checks: [(&str, Check<'_>); 9] = [
             ("counts at least", &|a| a.counts_at_least_once("Kafka", counts())),
             ("counts exactly", &|a| a.counts_exactly_once("Kafka", counts())),
             ("order", &|a| a.order(&self.counts)),
@@ -60,7 +62,7 @@ impl Written {
             ("letters at least", &|a| a.dead_letters(&self.letters, TOPIC, false)),
             ("letters exactly", &|a| a.dead_letters(&self.letters, TOPIC, true)),
         ];
-        let finds = |check: &dyn Fn(&mut Audit<'_>)| {
+        let finds = |check: Check<'_>| {
             let mut audit = Audit::new(&self.oracle);
             check(&mut audit);
             audit.result().is_err()
