@@ -12,6 +12,12 @@ fn chaos(arguments: &[&str]) -> (bool, String) {
 }
 
 #[test]
+fn exactly_once_a_job_that_is_killed_loses_nothing_and_has_nothing_twice() {
+    let (ok, said) = chaos(&["--mode", "exactly-once", "--kills", "5", "--seed", "1"]);
+    assert!(ok && said.contains("chaos: ok. 5 kills; mode exactly-once"), "{said}");
+}
+
+#[test]
 fn at_least_once_a_job_that_is_killed_loses_nothing_and_its_files_have_nothing_twice() {
     let (ok, said) = chaos(&["--mode", "at-least-once", "--kills", "5", "--seed", "1"]);
     assert!(ok && said.contains("chaos: ok. 5 kills; mode at-least-once"), "{said}");
