@@ -57,6 +57,7 @@ pub(crate) fn run(run: &Run) -> Result<()> {
     let feeder = Feeder::start(kafka.clone(), topics.input.clone(), input);
     let mut chaos =
         Chaos { run, bootstrap, broker: broker.as_ref(), topics: &topics, dir, started: 0, tally: Tally::default() };
+    feeder.wait(CHUNK);
     let began = Instant::now();
     for number in 0..run.kills {
         let round = Round::of(run.seed, number, run.faults);
@@ -129,11 +130,16 @@ impl Feeder {
         self.fed.load(Ordering::Relaxed)
     }
 
-    /// Returns how many records there are.
-    fn stop(self) -> Result<u64> {
-        while self.written() < LEAST && !self.thread.is_finished() {
+    /// Waits until there is so much, or nothing more will come.
+    fn wait(&self, count: u64) {
+        while self.written() < count && !self.thread.is_finished() {
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// Returns how many records there are.
+    fn stop(self) -> Result<u64> {
+        self.wait(LEAST);
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
         ended.map_err(|_| Error::new(ErrorKind::Unavailable, "the input could not be written"))?;

@@ -31,7 +31,7 @@ fn exactly_once_a_job_that_is_killed_writes_everything_once() {
 
 #[test]
 fn the_audit_of_exactly_once_finds_sinks_that_write_at_least_once() {
-    let (ok, said) = chaos(&["--kills", "5", "--seed", "1", "--plant-bug"]);
+    let (ok, said) = chaos(&["--kills", "8", "--seed", "1", "--plant-bug"]);
     assert!(!ok && said.contains("counts in Kafka: records twice"), "{said}");
     assert!(!said.contains("lost") && !said.contains("in files"), "{said}");
 }

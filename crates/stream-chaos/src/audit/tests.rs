@@ -15,6 +15,8 @@ struct Written {
     oracle: Oracle,
 }
 
+type Check<'a> = &'a dyn Fn(&mut Audit<'_>);
+
 /// What a job without faults writes.
 fn written() -> Written {
     let oracle = Oracle::of(INPUT, COUNT);
@@ -61,7 +63,7 @@ impl Written {
             ("letters at least", &|a| a.dead_letters(&self.letters, TOPIC, false)),
             ("letters exactly", &|a| a.dead_letters(&self.letters, TOPIC, true)),
         ];
-        let finds = |check: &dyn Fn(&mut Audit<'_>)| {
+        let finds = |check: Check<'_>| {
             let mut audit = Audit::new(&self.oracle);
             check(&mut audit);
             audit.result().is_err()
