@@ -51,7 +51,6 @@ impl Written {
     fn found(&self) -> Vec<&'static str> {
         let counts = || self.counts.iter().map(|line| line.value.as_str());
         let windows = || self.windows.iter().map(|line| line.value.as_str());
-        type Check<'c> = &'c dyn Fn(&mut Audit<'_>);
         let checks: [(&str, Check<'_>); 9] = [
             ("counts at least", &|a| a.counts_at_least_once("Kafka", counts())),
             ("counts exactly", &|a| a.counts_exactly_once("Kafka", counts())),
