@@ -1,6 +1,8 @@
 //! What the tests against a real broker share: configurations from text, jobs with a deadline, users.
 #![allow(dead_code, reason = "every test file takes what it needs")]
 
+pub(crate) mod copy;
+
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
