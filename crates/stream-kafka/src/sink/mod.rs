@@ -317,7 +317,9 @@ impl<S, P> KafkaSinkNode<S, P> {
 
     /// The sink's own producer, made for the first subtask and shared by all.
     fn own_producer(&mut self, context: &SinkContext) -> Result<Arc<ProducerHandle>> {
-        if let Some(producer) = &self.producer {
+        // Each attempt to run the job has one of its own: a failure stays with its producer, and subtasks that have failed
+        // never arrive at its flushes.
+        if let Some(producer) = self.producer.as_ref().filter(|_| context.operator.subtask() > 0) {
             return Ok(producer.clone());
         }
         let description = self.description()?;
