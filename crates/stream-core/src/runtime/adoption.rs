@@ -11,6 +11,7 @@
 //! A restart within the process does the same again, so whatever was in doubt is decided by the marker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::checkpoint::CheckpointStore;
 use crate::checkpoint::choice;
@@ -150,7 +151,9 @@ impl Adoption {
                             choose a checkpoint with `run --from N`";
                 return Err(Error::new(ErrorKind::Config, message).with_hint(hint));
             };
-            marker = transactions.take_over(run)?;
+            // Nothing will be written into the transaction that this begins.
+            let (interval, checkpoint_timeout) = (Duration::ZERO, Duration::ZERO);
+            marker = transactions.take_over(&TransactionRun { interval, checkpoint_timeout, ..run.clone() })?;
             transactions.abandon();
         }
         writer.lineage = marker.as_ref().map_or(0, |marker| marker.lineage);
