@@ -41,7 +41,7 @@ fn s059_writes_to_a_broker_that_is_gone_fail_within_their_limit() {
     site.proxy().refuse(true);
     site.proxy().cut_all();
     assert_gave_up(&ended(&run).expect_err("nobody takes its records"));
-    assert_eq!(job.committed(), [0; 0]);
+    job.shows([]);
 }
 
 /// A job over ten numbers that are committed, and ten that the broker does not take.
@@ -56,9 +56,9 @@ fn undeliverable(site: &Site, job: &Copy<'_>, end: impl FnOnce(Run) -> Error) {
     run.sees(10..20);
     assert_gave_up(&end(run));
     site.proxy().clear();
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
     assert_eq!(job.finish(&setup), numbers(10..20));
-    assert_eq!(job.committed(), numbers(0..20));
+    job.shows(0..20);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn s063_a_broker_that_restarts_while_the_job_runs_costs_no_record() {
     job.write(2000..4000);
     run.sees(2000..4000);
     run.stop();
-    assert_eq!(job.committed(), numbers(0..4000));
+    job.shows(0..4000);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn s064_without_a_broker_at_the_start_the_job_fails_after_its_limit() {
     let kafka = KafkaFixture::new("s064");
     let job = Copy::new(&kafka, "s064");
     let away = Setup { servers: Some(nobody), sink: "  max.block.ms: 1500\n".to_owned(), ..Setup::default() };
-    let error = job.start(&away).fails();
+    let error = job.launch(&away).fails();
     assert_gave_up(&error);
     assert!(error.hint().is_some_and(|hint| hint.contains("max.block.ms")), "{error}");
 }
@@ -138,5 +138,5 @@ fn s065_a_broker_that_dies_between_checkpoint_and_commit_costs_no_record() {
     cluster.start();
     job.finish(&at(2));
     assert_eq!(dead.wakes().kind(), ErrorKind::Fenced);
-    assert_eq!(job.committed(), numbers(0..20));
+    job.shows(0..20);
 }

@@ -1,8 +1,8 @@
 //! B, how a writer and its transaction end: what of scenarios 19 to 36 has a meaning without pools and without ids per
 //! checkpoint. Those that look at requests are in `wire.rs`.
 
-use stream_core::ErrorKind;
 use stream_core::Error;
+use stream_core::ErrorKind;
 use stream_kafka::{KafkaSink, ProducerRecord};
 use stream_testkit::{KafkaFixture, wait_until};
 
@@ -21,7 +21,7 @@ fn s019_a_stranger_with_our_id_costs_the_transaction_and_one_error() {
     job.write(10..20);
     let error = run.fails_at_checkpoint();
     assert!(error.message().starts_with("the transaction was lost"), "{error}");
-    assert_eq!(job.committed(), (0..10).collect::<Vec<_>>());
+    job.shows(0..10);
 
     // With a restart strategy the job goes on by itself.
     let run = job.start(&Setup { restarts: 3, ..Setup::default() });
@@ -32,7 +32,7 @@ fn s019_a_stranger_with_our_id_costs_the_transaction_and_one_error() {
         run.handle.is_finished() || job.committed().len() == 20
     });
     assert_eq!(run.stop().restarts, 1);
-    assert_eq!(job.committed(), (0..20).collect::<Vec<_>>());
+    job.shows(0..20);
 }
 
 /// The end of an exactly-once job whose sink may send records up to `limit` bytes.
@@ -46,7 +46,8 @@ fn with_large(kafka: &KafkaFixture, name: &str, limit: usize, texts: Vec<usize>,
     });
     KafkaSink::new(&ctx).topic(&job.to[0]).sink(texts);
     let error = ended(&ctx.start(name).expect("a good plan")).expect_err("too large");
-    assert_eq!(job.committed(), [0; 0], "nothing of an epoch that fails appears");
+    // Nothing of an epoch that fails appears.
+    job.shows([]);
     error
 }
 
@@ -83,9 +84,9 @@ fn s023_two_runs_die_with_open_transactions_and_the_third_has_its_own_records_se
     for _ in 0..2 {
         dead.push(job.start_dying(&at(2), Point::Storing));
     }
-    assert_eq!(job.committed(), [0; 0]);
+    job.shows([]);
     job.finish(&at(2));
-    assert_eq!(job.committed(), (0..10).collect::<Vec<_>>());
+    job.shows(0..10);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn s026_epochs_without_records_are_committed_too() {
     assert_eq!(epoch(&job.marker().expect("a marker")), before + 3);
     run.stop();
     assert_eq!(job.finish(&at(2)), [0; 0]);
-    assert_eq!(job.committed(), (0..10).collect::<Vec<_>>());
+    job.shows(0..10);
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn s027_a_job_that_is_aborted_gives_its_transaction_up_at_once() {
     run.abort();
     // Behind an open transaction nobody would see this for minutes.
     kafka.fill(&job.to[0], 1, |_, out: &mut ProducerRecord| out.set_value("99"));
-    assert_eq!(job.committed(), (0..10).chain([99]).collect::<Vec<_>>());
+    job.shows((0..10).chain([99]));
     job.finish(&at(2));
-    assert_eq!(job.committed(), (0..20).chain([99]).collect::<Vec<_>>());
+    job.shows((0..20).chain([99]));
 }

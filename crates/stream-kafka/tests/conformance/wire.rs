@@ -1,14 +1,18 @@
 //! C, what goes over the wire: scenarios 37 to 48, and those of B that count requests (25, 36).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stream_core::{Configuration, ErrorKind, StreamingContext};
+use stream_core::checkpoint::MemoryStore;
+use stream_core::{
+    Configuration, Error, ErrorKind, Marker, SplitPosition, StreamingContext, TransactionRun, Transactions,
+};
 use stream_kafka::{KafkaSource, OffsetsInitializer, RawRecord};
 use stream_testkit::{ApiKey, Fault, KafkaFixture, wait_until};
 
 use crate::common::copy::{Copy, Point, Setup, at};
-use crate::common::{LIMIT, collect_log, ended, logged};
+use crate::common::{LIMIT, collect_log, context, ended, logged};
 use crate::site::Site;
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<u64> {
@@ -44,7 +48,7 @@ fn s025_a_producer_is_kept_after_clean_commits_and_replaced_after_others() {
     }
     assert_eq!(inits(), before + COMMITS);
     run.stop();
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn s037_transactions_that_end_either_way_by_turns_use_one_id() {
             run.checkpoint();
         }
         run.abort();
-        assert_eq!(job.committed(), numbers(0..(round + 1) / 2 * 2));
+        job.shows(0..(round + 1) / 2 * 2);
     }
     let of_job: Vec<String> = ids(&kafka).into_iter().filter(|id| id.contains("s037")).collect();
     assert_eq!(of_job, [job.id()]);
@@ -123,10 +127,10 @@ fn dies_between_checkpoint_and_commit(test: &str, written: std::ops::Range<u64>)
             run.sees(written.clone());
         }
         let dead = run.dies_at(Point::Committing);
-        assert_eq!(job.committed(), numbers(0..10));
+        job.shows(0..10);
         assert_eq!(job.finish(&setup), numbers(written.clone()), "its transaction was given up");
         assert_eq!(dead.wakes().kind(), ErrorKind::Fenced);
-        assert_eq!(job.committed(), (0..10).chain(written.clone()).collect::<Vec<_>>());
+        job.shows((0..10).chain(written.clone()));
     }
 }
 
@@ -152,12 +156,12 @@ fn s040_a_fenced_job_leaves_the_others_of_its_process_alone() {
     });
     drop(jobs[0].fence());
     fenced.fails_at_checkpoint();
-    assert_eq!(jobs[0].committed(), [0; 0]);
+    jobs[0].shows([]);
     assert_eq!(other.stop().restarts, 0);
-    assert_eq!(jobs[1].committed(), numbers(0..10));
+    jobs[1].shows(0..10);
     // The client of the fenced one is gone; a new one of the same id works.
     jobs[0].finish(&at(2));
-    assert_eq!(jobs[0].committed(), numbers(0..10));
+    jobs[0].shows(0..10);
 }
 
 /// The first request that ends a transaction is late: its client has repeated it, and the next transaction is open.
@@ -175,16 +179,16 @@ fn s041_a_commit_that_comes_twice_does_not_commit_the_next_transaction() {
         late.wait_until_held(LIMIT);
         late.cut_clients();
         run.checkpoint();
-        assert_eq!(job.committed(), numbers(0..10));
+        job.shows(0..10);
         job.write(10..20);
         run.sees(10..20);
         job.await_written(19);
         let answers = site.proxy().answers(ApiKey::EndTxn);
         late.release();
         wait_until("the broker has answered it", LIMIT, || site.proxy().answers(ApiKey::EndTxn) > answers);
-        assert_eq!(job.committed(), numbers(0..10));
+        job.shows(0..10);
         run.stop();
-        assert_eq!(job.committed(), numbers(0..20));
+        job.shows(0..20);
     }
 }
 
@@ -199,9 +203,9 @@ fn s041_an_abort_whose_answer_is_lost_is_an_abort() {
     job.await_written(9);
     site.proxy().on(ApiKey::EndTxn.next(1), Fault::CloseAfterRequest);
     run.abort();
-    assert_eq!(job.committed(), [0; 0]);
+    job.shows([]);
     assert_eq!(job.finish(&site.setup()), numbers(0..10));
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
 }
 
 /// The request reaches the broker when the next run has given the transaction up.
@@ -226,9 +230,10 @@ fn s041_a_commit_that_comes_after_the_abort_is_refused() {
         job.await_written(19);
         late.release();
         assert_eq!(old.fails_at_checkpoint().kind(), ErrorKind::Fenced);
-        assert_eq!(job.committed(), numbers(0..10), "the late commit has committed nothing of the new run");
+        // The late commit has committed nothing of the new run.
+        job.shows(0..10);
         new.stop();
-        assert_eq!(job.committed(), numbers(0..20));
+        job.shows(0..20);
     }
 }
 
@@ -260,7 +265,7 @@ fn s042_the_next_run_tells_committed_open_and_aborted_apart() {
     run.sees(30..40);
     run.abort();
     assert_eq!(job.finish(&at(1)), numbers(30..40), "aborted");
-    assert_eq!(job.committed(), numbers(0..40));
+    job.shows(0..40);
 }
 
 #[test]
@@ -275,8 +280,68 @@ fn s043_a_commit_that_may_be_repeated_is_repeated() {
     site.proxy().on(ApiKey::EndTxn.next(2), Fault::CloseAfterRequest);
     run.checkpoint();
     assert!(site.proxy().count(ApiKey::EndTxn) >= before + 3);
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
     assert_eq!(run.stop().restarts, 0);
+}
+
+/// Transactions in memory, whose second commit fails: `applied` says whether it has committed all the same.
+struct Unclear {
+    applied: bool,
+    commits: u32,
+    marker: Option<Marker>,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Unclear {
+    fn say(&self, what: String) {
+        self.said.lock().expect("no panic").push(what);
+    }
+}
+
+impl Transactions for Unclear {
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn marker(&mut self, _run: &TransactionRun) -> Result<Option<Marker>, Error> {
+        Ok(self.marker.clone())
+    }
+
+    fn take_over(&mut self, _run: &TransactionRun) -> Result<Option<Marker>, Error> {
+        self.say("take over".to_owned());
+        Ok(self.marker.clone())
+    }
+
+    fn commit(&mut self, marker: &Marker, _positions: &BTreeMap<String, Vec<SplitPosition>>) -> Result<(), Error> {
+        self.commits += 1;
+        self.say(format!("commit {}", marker.checkpoint));
+        let fails = self.commits == 2;
+        if !fails || self.applied {
+            self.marker = Some(marker.clone());
+        }
+        if fails { Err(Error::new(ErrorKind::Internal, "nobody knows")) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn s044_a_commit_that_fails_for_an_unknown_reason_is_found_out_by_taking_over_again() {
+    for applied in [false, true] {
+        let ctx = context(
+            "execution.checkpointing.interval: 1 h\nrestart-strategy.type: fixed-delay\n\
+             restart-strategy.fixed-delay.attempts: 1\nrestart-strategy.fixed-delay.delay: 1 ms\n",
+        );
+        let ctx = ctx.checkpoint_store(MemoryStore::new());
+        let said = Arc::default();
+        ctx.commit_by(Unclear { applied, commits: 0, marker: None, said: Arc::clone(&said) });
+        ctx.generate(1000, |i| i).for_each(|_| {});
+        let job = ctx.start("s044").expect("a good plan");
+        assert_eq!(ended(&job).expect("it ends well").restarts, 1);
+        let said = said.lock().expect("no panic").clone();
+        let again = said.iter().rposition(|what| what == "take over").expect("said");
+        assert_eq!(said[..3], ["take over", "commit 1", "commit 2"], "{said:?}");
+        assert_eq!(again, 3, "nothing is tried again before that: {said:?}");
+        assert!(said.len() > 4, "{said:?}");
+    }
 }
 
 #[test]
@@ -295,7 +360,7 @@ fn s045_a_fenced_commit_is_not_dropped_but_done_again() {
         run.handle.is_finished() || job.committed().len() == 10
     });
     assert_eq!(run.stop().restarts, 1);
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
 }
 
 #[test]
@@ -313,7 +378,7 @@ fn s047_a_job_that_is_stopped_during_a_commit_ends_well() {
     run.handle.stop();
     held.release();
     run.stop();
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
     let errors = || logged().lines().filter(|line| line.contains("ERROR") && line.contains("s047-stop")).count();
     assert_eq!(errors(), 0, "{}", logged());
 }
@@ -333,5 +398,5 @@ fn s047_a_job_can_be_aborted_during_a_commit_that_nobody_answers() {
     ended(&run.handle).expect_err("aborted");
     held.release();
     job.finish(&site.setup());
-    assert_eq!(job.committed(), numbers(0..10));
+    job.shows(0..10);
 }
