@@ -42,6 +42,9 @@ const FLUSH: Duration = Duration::from_millis(200);
 /// How often a sink that waits for room is looked after.
 const ROOM: Duration = Duration::from_millis(2);
 
+/// How often it is looked for the reason of a failure, with as long a pause.
+const REASON_TRIES: u32 = 50;
+
 /// Room is reported while this many records fit: a batch for each of many subtasks.
 const HEADROOM: usize = 16 * stream_core::BATCH_SIZE;
 
@@ -295,6 +298,19 @@ impl ProducerHandle {
         self.shared.lock().failure.as_ref().map_or(Ok(()), |failure| Err(failure.error()))
     }
 
+    /// Why a transaction takes no more records: the report of the record that has failed comes at about the same time.
+    ///
+    /// # Errors
+    /// The reason, unless it does not come.
+    fn reason(&self) -> Result<()> {
+        for _ in 0..REASON_TRIES {
+            self.shared.serve();
+            self.check()?;
+            Waker::new().park(ROOM);
+        }
+        Ok(())
+    }
+
     /// A topic to produce to.
     pub(crate) fn topic(self: &Arc<ProducerHandle>, topic: Topic) -> Result<ProducerTopic> {
         let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
@@ -438,6 +454,9 @@ impl ProducerTopic {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__QUEUE_FULL => Err(Refused::Full),
             code => {
+                if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE {
+                    self.producer.reason().map_err(Refused::Failed)?;
+                }
                 let what =
                     format!("can't send a record of {} bytes to `{}` partition {partition}", value.1, self.topic);
                 let error = KafkaError::MessageProduction(code.into());
