@@ -40,6 +40,9 @@ use crate::transaction::TransactionRun;
 /// tests don't forgive one.
 const MAX_SLEEP: Duration = if cfg!(test) { Duration::from_secs(3600) } else { Duration::from_millis(100) };
 
+/// How long a job that is aborted waits for the thread that stores checkpoints.
+const HURRY: Duration = Duration::from_millis(500);
+
 /// How long a run that has not taken over yet gives way to others that try the same, in pauses of random length.
 const GIVING_WAY: Duration = Duration::from_secs(120);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -543,6 +546,10 @@ impl Job {
     }
 
     fn start_threads(&mut self) -> Result<()> {
+        if self.rhythm.is_some() && self.build.begins_anew() {
+            // Before a source can read anything: the coordinator, which says the same, may be late.
+            self.control.hold();
+        }
         if let Some(mut storing) = self.storing.take() {
             storing.set_committers(std::mem::take(&mut self.build.staged_committers));
             let (sender, requests) = mpsc::channel();
@@ -596,8 +603,13 @@ impl Job {
         }
         let Some((requests, thread)) = self.storer.take() else { return self.storing.take() };
         drop(requests);
-        if in_a_hurry {
-            return None;
+        // Not if it waits for somebody; but whoever has nothing to do can still give its transaction up.
+        let since = self.clock.monotonic();
+        while in_a_hurry && !thread.is_finished() {
+            if self.clock.monotonic() > since + HURRY {
+                return None;
+            }
+            Waker::new().park(Duration::from_millis(5));
         }
         thread.join().ok()
     }
