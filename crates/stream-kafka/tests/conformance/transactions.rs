@@ -55,7 +55,7 @@ fn with_large(kafka: &KafkaFixture, name: &str, limit: usize, texts: Vec<usize>,
 fn s020_an_error_that_is_first_seen_by_a_write_ends_the_job() {
     let kafka = KafkaFixture::new("s020");
     let error = with_large(&kafka, "s020", 50_000, vec![1, 1, 60_000], true);
-    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
     assert!(error.message().starts_with("can't send a record of 60000 bytes"), "{error}");
 }
 
@@ -63,7 +63,7 @@ fn s020_an_error_that_is_first_seen_by_a_write_ends_the_job() {
 fn s021_an_error_that_the_broker_tells_later_ends_the_job_without_a_barrier() {
     let kafka = KafkaFixture::new("s021");
     let error = with_large(&kafka, "s021", 2_000_000, vec![1, 1, 1_500_000], true);
-    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
     assert!(error.message().contains("was not delivered: MessageSizeTooLarge"), "{error}");
 }
 
@@ -71,7 +71,7 @@ fn s021_an_error_that_the_broker_tells_later_ends_the_job_without_a_barrier() {
 fn s022_an_error_that_is_first_seen_at_the_end_fails_the_job() {
     let kafka = KafkaFixture::new("s022");
     let error = with_large(&kafka, "s022", 2_000_000, vec![1, 1, 1_500_000], false);
-    assert_eq!(error.kind(), ErrorKind::Data);
+    assert_eq!(error.kind(), ErrorKind::Data, "{error}");
     assert!(error.message().contains("was not delivered: MessageSizeTooLarge"), "{error}");
 }
 
