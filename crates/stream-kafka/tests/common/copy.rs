@@ -78,15 +78,10 @@ pub(crate) fn at(parallelism: usize) -> Setup {
     Setup { parallelism, ..Setup::default() }
 }
 
-/// Exactly-once in every shape: with a producer epoch per commit and without, in one chain and behind an exchange.
-pub(crate) fn every_shape() -> Vec<Setup> {
-    let mut shapes = Vec::new();
-    for bump in ["on_disturbance", "always"] {
-        for apart in [false, true] {
-            shapes.push(Setup { bump, apart, parallelism: 2, ..Setup::default() });
-        }
-    }
-    shapes
+/// Exactly-once with a producer epoch per commit and without, in one chain and behind an exchange.
+pub(crate) fn every_shape() -> [Setup; 2] {
+    let kept = Setup { bump: "on_disturbance", apart: false, ..at(2) };
+    [kept, Setup { bump: "always", apart: true, ..at(2) }]
 }
 
 /// The job, and what outlives its runs.
