@@ -294,7 +294,9 @@ impl<'a> Copy<'a> {
         let consumer = self.marker_consumer();
         let mut list = TopicPartitionList::new();
         for (topic, partitions) in self.to.iter().map(|to| (to, 2)).chain([(&self.from, 3)]) {
-            (0..partitions).for_each(|partition| drop(list.add_partition(topic, partition)));
+            for partition in 0..partitions {
+                list.add_partition(topic, partition);
+            }
         }
         let committed = consumer.committed_offsets(list, LIMIT).expect("offsets");
         let markers = committed.elements().iter().map(|e| e.metadata().to_owned()).collect::<Vec<_>>();

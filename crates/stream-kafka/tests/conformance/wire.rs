@@ -106,7 +106,7 @@ fn s037_transactions_that_end_either_way_by_turns_use_one_id() {
             run.checkpoint();
         }
         run.abort();
-        job.shows(0..(round + 1) / 2 * 2);
+        job.shows(0..round.div_ceil(2) * 2);
     }
     let of_job: Vec<String> = ids(&kafka).into_iter().filter(|id| id.contains("s037")).collect();
     assert_eq!(of_job, [job.id()]);
