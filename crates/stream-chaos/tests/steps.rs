@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use stream_kafka::ProducerRecord;
@@ -44,15 +44,23 @@ struct Brokers {
     proxy: KafkaProxy,
 }
 
-/// One for all tests of this file.
-static BROKERS: LazyLock<Brokers> = LazyLock::new(|| {
-    let (cluster, proxy) = KafkaCluster::start_proxied("steps");
-    Brokers { cluster, proxy }
-});
+/// One for all tests that run at the same time; the last of them ends it.
+fn brokers() -> Arc<Brokers> {
+    static RUNNING: Mutex<Weak<Brokers>> = Mutex::new(Weak::new());
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.upgrade().unwrap_or_else(|| {
+        let (cluster, proxy) = KafkaCluster::start_proxied("steps");
+        let started = Arc::new(Brokers { cluster, proxy });
+        *running = Arc::downgrade(&started);
+        started
+    })
+}
 
 /// One job with its topics, store and signs.
 struct Scene {
     kafka: KafkaFixture,
+    /// After the fixture, which deletes its topics.
+    brokers: Arc<Brokers>,
     dir: tempfile::TempDir,
     input: String,
     output: String,
@@ -65,10 +73,11 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str, policy: &'static str) -> Scene {
-        let kafka = KafkaFixture::on(BROKERS.cluster.bootstrap(), name);
+        let brokers = brokers();
+        let kafka = KafkaFixture::on(brokers.cluster.bootstrap(), name);
         let (input, output) = (kafka.topic("in", 2), kafka.topic("out", 2));
         let dir = tempfile::tempdir().expect("a directory");
-        Scene { kafka, dir, input, output, policy, fed: 0, instances: 0, more: &[] }
+        Scene { kafka, brokers, dir, input, output, policy, fed: 0, instances: 0, more: &[] }
     }
 
     fn feed(&mut self) {
@@ -88,7 +97,7 @@ impl Scene {
         let log = self.dir.path().join(format!("log-{number}"));
         let client = format!("{}-{number}", self.output);
         let mut command = Command::new(env!("CARGO_BIN_EXE_stream-chaos"));
-        command.args(["step", "--bootstrap", &BROKERS.proxy.bootstrap(), "--input", &self.input]);
+        command.args(["step", "--bootstrap", &self.brokers.proxy.bootstrap(), "--input", &self.input]);
         command.args(["--output", &self.output, "--client", &client, "--epoch-bump", self.policy]).args(self.more);
         command.arg("--dir").arg(self.dir.path().join("checkpoints")).arg("--signs").arg(&signs);
         if let Some(step) = step {
@@ -205,6 +214,7 @@ fn sign(signs: &Path, name: &str) {
 /// Lets a victim run until it stands at `step`, with records in its transaction.
 fn at(step: Step, scene: &mut Scene) -> (Instance, Option<Hold>) {
     scene.feed();
+    let proxy = &scene.brokers.clone().proxy;
     let mut victim = scene.start(Some(match step {
         Step::Flush => "none",
         Step::Store(step) => step,
@@ -212,8 +222,7 @@ fn at(step: Step, scene: &mut Scene) -> (Instance, Option<Hold>) {
         Step::Request(_) | Step::Answer(_) => "before-manifest",
     }));
     let of_victim = |key: ApiKey| key.of_client(&victim.client);
-    let (hold, answered) =
-        (|key| Some(BROKERS.proxy.hold(of_victim(key))), |key| BROKERS.proxy.answers(of_victim(key)));
+    let (hold, answered) = (|key| Some(proxy.hold(of_victim(key))), |key| proxy.answers(of_victim(key)));
     if step == Step::Flush {
         let hold = hold(ApiKey::Produce);
         hold.iter().for_each(|hold| hold.wait_until_held(LIMIT));
@@ -230,7 +239,7 @@ fn at(step: Step, scene: &mut Scene) -> (Instance, Option<Hold>) {
         }
         Step::Answer(key) => {
             let before = answered(key);
-            BROKERS.proxy.on(of_victim(key).next(1), Fault::DropResponse);
+            proxy.on(of_victim(key).next(1), Fault::DropResponse);
             sign(&victim.signs, "go");
             wait_until("the answer is lost", LIMIT, || answered(key) > before);
             None
@@ -326,7 +335,7 @@ const SHORT: &[&str] = &["--checkpoint-timeout", "2s", "--transaction-timeout", 
 
 #[test]
 fn a_downtime_far_beyond_the_transaction_timeout_costs_nothing_in_any_phase() {
-    LazyLock::force(&BROKERS);
+    let _running = brokers();
     std::thread::scope(|scope| {
         for step in STEPS {
             scope.spawn(move || {
