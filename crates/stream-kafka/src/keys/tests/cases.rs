@@ -286,7 +286,7 @@ pub(super) const CASES: &[Case] = cases! {
     [("transaction.timeout.ms", "3600000"), ("semantic", "EXACTLY_ONCE")], Warned("transaction.max.timeout.ms, 900000 by default");
     [("transaction.two.phase.commit.enable", "true")], Refused("cannot resume a prepared transaction");
     [("transaction.two.phase.commit.enable", "false")], Quiet;
-    [("transactional.id", "mine")], Client(&[("transactional.id", "mine"), ("enable.idempotence", "true"), ("delivery.timeout.ms", "60000"), ("socket.timeout.ms", "59900")]);
+    [("transactional.id", "mine")], Client(&[("transactional.id", "mine"), ("enable.idempotence", "true"), ("delivery.timeout.ms", "60000"), ("socket.timeout.ms", "30000")]);
     [("transactional.id", "mine")], Engine(|e| e.transactional_id.as_deref() == Some("mine"));
     [("transactional.id", "mine"), ("semantic", "EXACTLY_ONCE")], Refused("the engine names its own");
     [("value.deserializer", "io.confluent.kafka.serializers.KafkaAvroDeserializer")], Engine(|e| e.value_codec == Some(Codec::Avro));
