@@ -120,6 +120,13 @@ impl ProducerContext for Connection {
         if let Err((error, message)) = result {
             let what =
                 format!("a record for `{}` partition {} was not delivered", message.topic(), message.partition());
+            // What waits is thrown away because another record has failed: that one is the reason, and its report may
+            // come a little later.
+            let is_thrown_away =
+                matches!(error.rdkafka_error_code(), Some(ErrorCode::PurgeQueue | ErrorCode::PurgeInflight));
+            if is_thrown_away {
+                return;
+            }
             let mut first = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| self.account.explain(&what, error, Right::Write, message.topic()));
         }
