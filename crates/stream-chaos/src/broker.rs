@@ -1,4 +1,4 @@
-//! The broker from outside: crashing it, and reading topics by Kafka's own consumer, which no mistake of our client
+//! Brokers from outside: crashing them, and reading topics by Kafka's own consumer, which no mistake of our client
 //! can deceive.
 //!
 //! A read is whole if the consumer's position has reached the end of every partition. The position counts what can't
@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Between headers, where nothing that is written has it.
 const BETWEEN_HEADERS: char = '\u{1f}';
 
-/// The broker that `cargo xtask chaos` or `cargo xtask test` has started.
+/// The brokers of one cluster, which xtask has started.
 pub(crate) struct Broker {
     xtask: PathBuf,
     dir: PathBuf,
@@ -44,13 +44,15 @@ impl Broker {
     /// # Errors
     /// `Config` if nothing says how to reach it.
     pub(crate) fn of_this_run() -> Result<Broker> {
-        let variable = |name: &str| {
-            std::env::var_os(name).map(PathBuf::from).ok_or_else(|| {
-                Error::new(ErrorKind::Config, format!("{name} is not set"))
-                    .with_hint("run it by `cargo xtask chaos`, which starts a broker")
-            })
-        };
-        Ok(Broker { xtask: variable("STREAM_TEST_XTASK")?, dir: variable("STREAM_TEST_KAFKA_DIR")? })
+        Broker::at(&variable("STREAM_TEST_KAFKA_DIR")?)
+    }
+
+    /// The brokers of a cluster in this directory.
+    ///
+    /// # Errors
+    /// `Config` if nothing says by what program to reach them.
+    pub(crate) fn at(dir: &Path) -> Result<Broker> {
+        Ok(Broker { xtask: variable("STREAM_TEST_XTASK")?, dir: dir.to_owned() })
     }
 
     fn command(&self) -> Command {
@@ -69,9 +71,12 @@ impl Broker {
         Err(Error::new(ErrorKind::Unavailable, format!("`xtask kafka {}` failed: {said}", arguments.join(" "))))
     }
 
-    /// Ends the broker by SIGKILL.
-    pub(crate) fn crash(&self) -> Result<()> {
-        self.call(&["stop", "--kill"]).map(|_| ())
+    /// Ends one broker, or all there are, by SIGKILL.
+    pub(crate) fn crash(&self, victim: Option<u32>) -> Result<()> {
+        let victim = victim.map(|victim| victim.to_string());
+        let mut line = vec!["stop", "--kill"];
+        line.extend(victim.iter().flat_map(|victim| ["--broker", victim]));
+        self.call(&line).map(|_| ())
     }
 
     /// Starts it again on its data, and waits until it answers.
@@ -132,6 +137,13 @@ impl Broker {
         let how = status.map_or("did not end".to_owned(), |status| format!("ended with {status}"));
         Err(Error::new(ErrorKind::Unavailable, format!("Kafka's consumer of `{topic}` {how}: {said}")))
     }
+}
+
+fn variable(name: &str) -> Result<PathBuf> {
+    std::env::var_os(name).map(PathBuf::from).ok_or_else(|| {
+        Error::new(ErrorKind::Config, format!("{name} is not set"))
+            .with_hint("run it by `cargo xtask chaos`, which starts a broker")
+    })
 }
 
 /// Whether a group has read each of so many partitions to its end, by what Kafka's tool says about the group.

@@ -70,6 +70,11 @@ impl Instance {
         self.text().matches("the job has failed and is restarted").count()
     }
 
+    /// Whether it has logged this.
+    pub(crate) fn has_said(&self, what: &str) -> bool {
+        self.text().contains(what)
+    }
+
     fn text(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

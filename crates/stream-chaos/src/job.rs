@@ -20,6 +20,9 @@ use crate::events::{DISORDER, Event, WINDOW};
 pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) bootstrap: String,
+    /// Where the topic of windows is
+    #[arg(long)]
+    pub(crate) windows_bootstrap: String,
     #[arg(long)]
     pub(crate) input: String,
     #[arg(long)]
@@ -133,7 +136,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let events = source.watermarks(time).values().uid("input");
 
     let numbered = events.clone().key_by(|event| event.key).process(|| Numbering { count: ValueState::new("count") });
-    write(&ctx, arguments, numbered.uid("numbering"), "counts", &arguments.counts);
+    write(&ctx, arguments, numbered.uid("numbering"), "counts", (&arguments.bootstrap, &arguments.counts));
 
     let windows =
         events.key_by(|event| event.key).window(TumblingWindows::of(Duration::from_millis(WINDOW.unsigned_abs())));
@@ -141,7 +144,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let (count, sum) = result.value;
         window_line(result.window.start().as_millis(), result.key, count, sum)
     });
-    write(&ctx, arguments, lines, "windows", &arguments.windows);
+    write(&ctx, arguments, lines, "windows", (&arguments.windows_bootstrap, &arguments.windows));
     ctx.execute("chaos").map(|_| ())
 }
 
@@ -154,8 +157,8 @@ pub(crate) fn window_line(start: i64, key: u64, count: u64, sum: u64) -> String 
     format!("{start},{key},{count},{sum}")
 }
 
-/// Into a topic, all records of a key into one partition, and into files.
-fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String>, what: &str, topic: &str) {
+/// Into a topic of a cluster, all records of a key into one partition, and into files.
+fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String>, what: &str, topic: (&str, &str)) {
     let dir = arguments.dir.join(what);
     let uid = format!("{what}-files");
     match arguments.eager_files {
@@ -163,8 +166,8 @@ fn write(ctx: &StreamingContext, arguments: &Arguments, lines: DataStream<String
         false => lines.clone().staged_sink("files", FileSink::json_lines(dir)).uid(uid),
     };
     let mut sink = KafkaSink::new(ctx)
-        .property("bootstrap.servers", &arguments.bootstrap)
-        .property("topic", topic)
+        .property("bootstrap.servers", topic.0)
+        .property("topic", topic.1)
         .property("semantic", &arguments.semantic)
         .property("partitioner", "murmur2");
     if arguments.short_transactions {

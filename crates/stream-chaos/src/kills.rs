@@ -12,7 +12,7 @@ use stream_core::{Error, ErrorKind, Result};
 use stream_kafka::ProducerRecord;
 use stream_testkit::KafkaFixture;
 
-use crate::broker::Broker;
+use crate::clusters::{Cluster, Clusters};
 use crate::events::{Input, Oracle, partition, random};
 use crate::faults::{Fault, Round, Tally};
 use crate::instance::Instance;
@@ -40,23 +40,17 @@ const TWO: Duration = Duration::from_secs(20);
 const LONG_PAUSE: Duration = SHORT_TRANSACTION.saturating_add(Duration::from_secs(3));
 
 pub(crate) fn run(run: &Run) -> Result<()> {
-    let bootstrap = std::env::var("BOOTSTRAP").map_err(|_| {
-        let hint = "run it by `cargo xtask chaos`, which starts a broker";
-        Error::new(ErrorKind::Config, "BOOTSTRAP names no broker").with_hint(hint)
-    })?;
-    let needs_broker = run.mode == Mode::ExactlyOnce || run.faults.brokers;
-    let broker = needs_broker.then(Broker::of_this_run).transpose()?;
-    let kafka = Arc::new(KafkaFixture::on(&bootstrap, "chaos"));
+    let clusters = Clusters::start(run)?;
+    let kafka = clusters.main.kafka.clone();
     let temporary = tempfile::tempdir().map_err(failed("can't make a directory"))?;
     let dir = run.dir.as_deref().unwrap_or(temporary.path());
-    let topics = Topics::create(&kafka);
+    let topics = Topics::create(&clusters);
     let input = Input { seed: run.seed, start: SystemClock::new().wall().as_millis() - DAY };
     let bug = if run.plant_bug { ", with a planted bug" } else { "" };
     println!("chaos: mode {}{bug}, {} kills, seed {}, in {}", run.mode, run.kills, run.seed, dir.display());
 
     let feeder = Feeder::start(kafka.clone(), topics.input.clone(), input);
-    let mut chaos =
-        Chaos { run, bootstrap, broker: broker.as_ref(), topics: &topics, dir, started: 0, tally: Tally::default() };
+    let mut chaos = Chaos { run, clusters: &clusters, topics: &topics, dir, started: 0, tally: Tally::default() };
     feeder.wait(CHUNK);
     let began = Instant::now();
     for number in 0..run.kills {
@@ -73,9 +67,9 @@ pub(crate) fn run(run: &Run) -> Result<()> {
         return Err(Error::new(ErrorKind::Internal, format!("the input holds {written} records, not {count}")));
     }
     let oracle = Oracle::of(input, count);
-    let records = match (run.mode, &broker) {
-        (Mode::ExactlyOnce, Some(broker)) => Records::committed(broker, &topics, dir)?,
-        _ => Records::all(&kafka, &topics),
+    let records = match run.mode {
+        Mode::ExactlyOnce => Records::committed(&clusters, &topics, dir)?,
+        Mode::AtLeastOnce => Records::all(&clusters, &topics),
     };
     records.audit(run.mode, &topics, dir, &oracle)?;
     println!("{}", verdict(run, &chaos.tally, &oracle, records.repeats(&oracle)));
@@ -150,8 +144,7 @@ impl Feeder {
 /// One run: what it takes to start the job and to do something to it.
 struct Chaos<'a> {
     run: &'a Run,
-    bootstrap: String,
-    broker: Option<&'a Broker>,
+    clusters: &'a Clusters,
     topics: &'a Topics,
     dir: &'a Path,
     /// How many instances were started.
@@ -167,7 +160,11 @@ impl Chaos<'_> {
         let head = format!("after {:>7.1?} at parallelism {}", round.life, round.parallelism);
         let fault = match &round.fault {
             Fault::Kill => None,
-            Fault::Broker { down, job_too } => Some(self.crash_broker(&mut job, round, *down, *job_too)?),
+            Fault::Broker { down, second, job_too } => {
+                let cluster = self.clusters.of_crash(*second);
+                Some(self.crash_broker(&mut job, round, cluster, *down, *job_too)?)
+            }
+            Fault::SecondDown(down) => Some(self.second_down(&mut job, round, *down)?),
             Fault::Zombie { nap, parallelism } => {
                 let (survivor, what) = self.zombie(job, round, *nap, *parallelism)?;
                 job = survivor;
@@ -202,7 +199,8 @@ impl Chaos<'_> {
         let semantic = if exactly_once { "EXACTLY_ONCE" } else { "AT_LEAST_ONCE" };
         let (dir, parallelism) = (self.dir.display().to_string(), parallelism.to_string());
         let mut arguments: Vec<String> = [
-            ("bootstrap", &*self.bootstrap),
+            ("bootstrap", self.clusters.main.bootstrap()),
+            ("windows-bootstrap", self.clusters.of_windows().bootstrap()),
             ("input", input),
             ("counts", counts),
             ("windows", windows),
@@ -234,11 +232,17 @@ impl Chaos<'_> {
         }
     }
 
-    fn crash_broker(&mut self, job: &mut Instance, round: &Round, down: Duration, job_too: bool) -> Result<String> {
-        let Some(broker) = self.broker else {
-            return Err(Error::new(ErrorKind::Internal, "there is no broker to crash"));
-        };
-        broker.crash()?;
+    fn crash_broker(
+        &mut self,
+        job: &mut Instance,
+        round: &Round,
+        cluster: &Cluster,
+        down: Duration,
+        job_too: bool,
+    ) -> Result<String> {
+        let (broker, victim) = (cluster.broker()?, cluster.victim(self.tally.brokers));
+        let name = victim.map_or("broker".to_owned(), |victim| format!("broker {victim}"));
+        broker.crash(victim)?;
         self.tally.brokers += 1;
         std::thread::sleep(down);
         if job_too && job.ended()?.is_none() {
@@ -247,10 +251,24 @@ impl Chaos<'_> {
         }
         broker.start()?;
         if job_too {
-            return Ok(format!("broker down for {down:.1?} and more, job killed meanwhile"));
+            return Ok(format!("{name} down for {down:.1?} and more, job killed meanwhile"));
         }
         let end = self.live_with_a_fault(job, round)?;
-        Ok(format!("broker down for {down:.1?} and more, {end}"))
+        Ok(format!("{name} down for {down:.1?} and more, {end}"))
+    }
+
+    /// The second cluster goes away under the running job, which has to say what it waits for, and to go on.
+    fn second_down(&mut self, job: &mut Instance, round: &Round, down: Duration) -> Result<String> {
+        let broker = self.clusters.of_windows().broker()?;
+        broker.crash(None)?;
+        Self::live(job, down)?;
+        broker.start()?;
+        if !job.has_said(self.clusters.of_windows().bootstrap()) {
+            return Err(job.error("has not said that it waits for the second cluster"));
+        }
+        Self::live(job, round.after)?;
+        self.tally.second_down += 1;
+        Ok(format!("second cluster down for {down:.0?} and more, killed"))
     }
 
     fn pause(&mut self, job: &mut Instance, round: &Round, frozen: bool) -> Result<String> {

@@ -13,6 +13,7 @@
 
 mod audit;
 mod broker;
+mod clusters;
 mod events;
 mod faults;
 mod instance;

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use stream_core::Result;
 use stream_kafka::KafkaRecord;
-use stream_testkit::KafkaFixture;
 
 use crate::Mode;
 use crate::audit::{Audit, Line};
-use crate::broker::Broker;
+use crate::clusters::{Cluster, Clusters};
 use crate::events::{Oracle, PARTITIONS};
 use crate::failed;
 
@@ -21,11 +20,12 @@ pub(crate) struct Topics {
 }
 
 impl Topics {
-    pub(crate) fn create(kafka: &KafkaFixture) -> Topics {
+    pub(crate) fn create(clusters: &Clusters) -> Topics {
+        let kafka = &clusters.main.kafka;
         Topics {
             input: kafka.topic("input", PARTITIONS),
             counts: kafka.topic("counts", PARTITIONS),
-            windows: kafka.topic("windows", PARTITIONS),
+            windows: clusters.of_windows().kafka.topic("windows", PARTITIONS),
             dead_letters: kafka.topic("dead-letters", 1),
         }
     }
@@ -40,19 +40,23 @@ pub(crate) struct Records {
 
 impl Records {
     /// By Kafka's own consumer, those that are committed.
-    pub(crate) fn committed(broker: &Broker, topics: &Topics, dir: &Path) -> Result<Records> {
-        let read = |topic: &str, partitions| broker.read_committed(topic, partitions, dir);
+    pub(crate) fn committed(clusters: &Clusters, topics: &Topics, dir: &Path) -> Result<Records> {
+        let broker = clusters.main.broker()?;
         Ok(Records {
-            counts: read(&topics.counts, PARTITIONS)?,
-            windows: read(&topics.windows, PARTITIONS)?,
-            letters: read(&topics.dead_letters, 1)?,
+            counts: broker.read_committed(&topics.counts, PARTITIONS, dir)?,
+            windows: clusters.of_windows().broker()?.read_committed(&topics.windows, PARTITIONS, dir)?,
+            letters: broker.read_committed(&topics.dead_letters, 1, dir)?,
         })
     }
 
     /// By the engine's source, all of them.
-    pub(crate) fn all(kafka: &KafkaFixture, topics: &Topics) -> Records {
-        let read = |topic: &str| kafka.read(topic).into_iter().map(Line::from).collect();
-        Records { counts: read(&topics.counts), windows: read(&topics.windows), letters: read(&topics.dead_letters) }
+    pub(crate) fn all(clusters: &Clusters, topics: &Topics) -> Records {
+        let read = |cluster: &Cluster, topic: &str| cluster.kafka.read(topic).into_iter().map(Line::from).collect();
+        Records {
+            counts: read(&clusters.main, &topics.counts),
+            windows: read(clusters.of_windows(), &topics.windows),
+            letters: read(&clusters.main, &topics.dead_letters),
+        }
     }
 
     /// How many records are repeats of others, if nothing is lost.

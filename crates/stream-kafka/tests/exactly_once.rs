@@ -11,7 +11,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream_core::checkpoint::MemoryStore;
-use stream_core::{ErrorKind, JobHandle, StreamingContext};
+use stream_core::{Error, ErrorKind, JobHandle, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
 use stream_testkit::{KafkaCluster, KafkaFixture, wait_until};
@@ -348,6 +348,94 @@ fn two_jobs_may_share_a_group_as_their_markers_lie_in_groups_of_their_own() {
     }
     assert_eq!(one.committed(), (0..1800).collect::<Vec<_>>());
     assert_eq!(other.committed(), (0..1800).collect::<Vec<_>>());
+}
+
+#[test]
+fn one_job_may_read_with_two_groups() {
+    let kafka = KafkaFixture::new("eos-groups");
+    let (here, there, to) = (kafka.topic("here", 3), kafka.topic("there", 3), kafka.topic("to", 3));
+    let groups = ["here", "there"].map(|name| format!("{}-{name}", kafka.group()));
+    let store = MemoryStore::new();
+    for round in 0..4 {
+        fill(&kafka, &here, round * 1200);
+        fill(&kafka, &there, round * 1200 + 600);
+        let servers = kafka.bootstrap();
+        let source = |topic: &str, group: &str| {
+            let (servers, topic) = (format!("bootstrap.servers: {servers}"), format!("topic: {topic}"));
+            format!("    {servers}\n    {topic}\n    group.id: {group}\n    auto.offset.reset: earliest\n")
+        };
+        let ctx = context(&format!(
+            "application.id: {to}\nexecution.checkpointing.interval: 100 ms\n\
+             kafka.source:\n  here:\n{}  there:\n{}\
+             kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: EXACTLY_ONCE\n",
+            source(&here, &groups[0]),
+            source(&there, &groups[1]),
+        ))
+        .checkpoint_store(store.clone());
+        let read = |alias: &str| KafkaSource::<String>::new(&ctx).alias(alias).values().uid(alias);
+        KafkaSink::new(&ctx).sink(read("here").union([read("there")])).uid("sink");
+        let handle = ctx.start("groups").expect("a good plan");
+        let committed = || kafka.read_committed(&to).len() as u64;
+        let enough = round * 1200 + if round < 3 { 1 } else { 1200 };
+        wait_until("it is committed", LIMIT, || handle.is_finished() || committed() >= enough);
+        if round < 3 {
+            handle.abort();
+            ended(&handle).expect_err("aborted");
+        } else {
+            handle.stop();
+            ended(&handle).expect("it ends well");
+        }
+    }
+    let numbers = sorted_numbers(kafka.read_committed(&to).into_iter().map(|record| record.value));
+    assert_eq!(numbers, (0..4800).collect::<Vec<_>>());
+    assert_eq!(kafka.lag(&groups[0], &here), [0, 0, 0]);
+    assert_eq!(kafka.lag(&groups[1], &there), [0, 0, 0]);
+}
+
+/// Longer than a broker that forgets offsets after a minute remembers any.
+const FORGOTTEN: Duration = Duration::from_secs(100);
+
+#[test]
+fn an_idle_job_outlives_the_retention_of_offsets_and_one_that_was_down_is_refused() {
+    let cluster = KafkaCluster::start_set(
+        "eos-retention",
+        &["offsets.retention.minutes=1", "offsets.retention.check.interval.ms=2000"],
+    );
+    let kafka = KafkaFixture::on(cluster.bootstrap(), "eos-retention");
+    let job = Copy::new(&kafka, 3);
+    fill(&kafka, &job.from, 0);
+    let (handle, _) = job.start();
+    wait_until("all is committed", LIMIT, || handle.is_finished() || job.committed().len() >= 600);
+    assert_eq!(kafka.lag(&kafka.group(), &job.from), [0, 0, 0]);
+    // Nothing to read: the group's positions are only stored again every half hour, the marker at each checkpoint.
+    let forgotten = || kafka.lag(&kafka.group(), &job.from) == [200, 200, 200];
+    wait_until("the broker has forgotten the group", FORGOTTEN, || handle.is_finished() || forgotten());
+    fill(&kafka, &job.from, 600);
+    wait_until("it goes on", LIMIT, || handle.is_finished() || job.committed().len() >= 1200);
+    handle.abort();
+    ended(&handle).expect_err("aborted");
+    run(&job, job.context(), 1200);
+    assert_eq!(job.committed(), (0..1200).collect::<Vec<_>>());
+
+    wait_until("the broker has forgotten it again", FORGOTTEN, || {
+        kafka.lag(&kafka.group(), &job.from) == [400, 400, 400]
+    });
+    let error = refusal(&job);
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    assert!(error.message().contains("counts only if a marker names it, and there is no marker"), "{error}");
+    let hint = error.hint().expect("what to do");
+    let newest: u64 =
+        hint.split("run --from ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect(hint);
+    fill(&kafka, &job.from, 1200);
+    run(&job, job.context().restore_from(newest).rewind(), 1800);
+    assert_eq!(job.committed(), (0..1800).collect::<Vec<_>>());
+}
+
+/// Why the job does not start.
+fn refusal(job: &Copy<'_>) -> Error {
+    let (handle, _) = job.start();
+    wait_until("it has ended", LIMIT, || handle.is_finished());
+    ended(&handle).expect_err("refused")
 }
 
 #[test]

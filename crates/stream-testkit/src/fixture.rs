@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -82,7 +82,7 @@ impl KafkaFixture {
     #[track_caller]
     pub fn topic(&self, name: &str, partitions: i32) -> String {
         let topic = format!("{}-{name}", self.prefix);
-        self.admin.create_topic(&topic, partitions, 1).unwrap_or_else(|e| fail(&e.to_string()));
+        self.admin.create_topic(&topic, partitions, BROKERS_DEFAULT).unwrap_or_else(|e| fail(&e.to_string()));
         self.topics.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(topic.clone());
         topic
     }
@@ -175,6 +175,9 @@ impl Drop for KafkaFixture {
     }
 }
 
+/// As many replicas as the cluster gives a topic by itself (KIP-464).
+const BROKERS_DEFAULT: i32 = -1;
+
 /// How often a cluster is tried to be started.
 const START_ATTEMPTS: u32 = 3;
 
@@ -193,7 +196,27 @@ impl KafkaCluster {
     /// If it can't be started; the message says why.
     #[track_caller]
     pub fn start_new(test: &str) -> KafkaCluster {
-        KafkaCluster::start_with(test, &[])
+        KafkaCluster::start_with(test, 1, &[])
+    }
+
+    /// Starts one broker with these settings, each `KEY=VALUE`, in place of what they would be.
+    ///
+    /// # Panics
+    /// If it can't be started; the message says why.
+    #[track_caller]
+    pub fn start_set(test: &str, settings: &[&str]) -> KafkaCluster {
+        let options: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        KafkaCluster::start_with(test, 1, &options)
+    }
+
+    /// Starts three brokers, each of which is a controller, too: three replicas of every partition, two of which have to
+    /// have a record before it is acknowledged.
+    ///
+    /// # Panics
+    /// If they can't be started; the message says why.
+    #[track_caller]
+    pub fn start_replicated(test: &str) -> KafkaCluster {
+        KafkaCluster::start_with(test, REPLICATED, &[])
     }
 
     /// Starts one broker that asks for a user and checks rights: `admin` may do everything, `alice` and `bob` what
@@ -203,7 +226,7 @@ impl KafkaCluster {
     /// If it can't be started; the message says why.
     #[track_caller]
     pub fn start_secured(test: &str) -> KafkaCluster {
-        KafkaCluster::start_with(test, &["--acls"])
+        KafkaCluster::start_with(test, 1, &["--acls"])
     }
 
     /// Starts one broker and a proxy before it: clients that begin at [`KafkaProxy::bootstrap`] stay behind the proxy,
@@ -216,22 +239,24 @@ impl KafkaCluster {
         // The proxy has its port from the beginning, so that nobody can take it while the broker starts.
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap_or_else(|e| fail(&e.to_string()));
         let address = listener.local_addr().unwrap_or_else(|e| fail(&e.to_string()));
-        let cluster = KafkaCluster::start_with(test, &["--proxy", &address.port().to_string()]);
+        let cluster = KafkaCluster::start_with(test, 1, &["--proxy", &address.port().to_string()]);
         let proxied = SocketAddr::from(([127, 0, 0, 1], cluster.port + PROXIED));
         let proxy = KafkaProxy::start(listener, proxied).unwrap_or_else(|e| fail(&e.to_string()));
         (cluster, proxy)
     }
 
     #[track_caller]
-    fn start_with(test: &str, options: &[&str]) -> KafkaCluster {
+    fn start_with(test: &str, brokers: u16, options: &[&str]) -> KafkaCluster {
         let xtask = PathBuf::from(std::env::var_os("STREAM_TEST_XTASK").unwrap_or_else(|| fail(HOW)));
         let mut failure = String::new();
         // A free port can be taken by somebody else before the broker has it: then another one will do.
         for attempt in 0..START_ATTEMPTS {
             let port = free_port();
             let dir = std::env::temp_dir().join(format!("stream-test-{test}-{}-{attempt}", std::process::id()));
-            let cluster = KafkaCluster { xtask: xtask.clone(), dir, port, bootstrap: format!("127.0.0.1:{port}") };
-            match cluster.xtask(&[&["up", "--port", &port.to_string()], options].concat()) {
+            let addresses: Vec<_> = (port..port + brokers).map(|port| format!("127.0.0.1:{port}")).collect();
+            let cluster = KafkaCluster { xtask: xtask.clone(), dir, port, bootstrap: addresses.join(",") };
+            let (brokers, port) = (brokers.to_string(), port.to_string());
+            match cluster.xtask(&[&["up", "--brokers", &brokers, "--port", &port], options].concat()) {
                 Ok(()) => return cluster,
                 Err(error) => failure = error,
             }
@@ -239,9 +264,14 @@ impl KafkaCluster {
         fail(&failure)
     }
 
-    /// The broker's address.
+    /// The brokers' addresses.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where it lies, for `cargo xtask kafka --dir`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// The settings by which a user of a secured broker is let in, in the spelling of Java's clients.
@@ -311,22 +341,30 @@ impl Drop for KafkaCluster {
     }
 }
 
+/// The brokers of a replicated cluster.
+const REPLICATED: u16 = 3;
+
 /// Behind the broker's port, where `xtask kafka up --proxy` lets it listen for a proxy.
 const PROXIED: u16 = 2;
 
-/// Three neighbouring free ports (broker, controller, and what comes over a proxy), below the range from which clients' own ports are taken.
+/// How many neighbouring ports a cluster takes at most: each broker one for clients and one as a controller, a single one
+/// a third for what comes over a proxy.
+const PORTS: u16 = 2 * REPLICATED;
+
+/// The first of [`PORTS`] neighbouring free ports, below the range from which clients' own ports are taken.
 ///
 /// A port that was given out is not yet taken, so it is locked, for other processes that run tests, too.
 fn free_port() -> u16 {
     // Kept until this process ends: the port of a broker that is down looks free to the tests of another process.
     static TAKEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
     let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let start = 20_000 + u16::try_from(std::process::id() % 500).unwrap_or(0) * 20;
+    let start = 20_000 + u16::try_from(std::process::id() % 500).unwrap_or(0) * PORTS;
     let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    for port in (start..32_000).step_by(4).chain((20_000..start).step_by(4)) {
+    let step = usize::from(PORTS);
+    for port in (start..31_994).step_by(step).chain((20_000..start).step_by(step)) {
         let lock = File::create(std::env::temp_dir().join(format!("stream-test-port-{port}.lock")));
         let Ok(lock) = lock else { continue };
-        if lock.try_lock().is_ok() && (0..=PROXIED).all(|behind| free(port + behind)) {
+        if lock.try_lock().is_ok() && (0..PORTS).all(|behind| free(port + behind)) {
             taken.push(lock);
             return port;
         }

@@ -38,6 +38,9 @@ pub(crate) struct Cluster {
     pub(crate) brokers: Vec<Broker>,
     #[serde(flatten)]
     pub(crate) access: Access,
+    /// Settings that were asked for, as `KEY=VALUE`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) set: Vec<String>,
     #[serde(skip)]
     dir: PathBuf,
 }
@@ -57,15 +60,27 @@ impl Cluster {
     }
 
     /// Writes down a new cluster in `dir`. Nothing is started.
-    pub(crate) fn create(dir: &Path, version: &str, count: u16, port: u16, access: Access) -> Result<Self> {
+    pub(crate) fn create(
+        dir: &Path,
+        version: &str,
+        count: u16,
+        port: u16,
+        access: Access,
+        set: &[String],
+    ) -> Result<Self> {
         ensure!((1..=9).contains(&count), "{count} brokers are not possible here; hint: 1 to 9");
         ensure!(port < u16::MAX - 2 * count, "port {port} is too high for {count} brokers");
         ensure!(access.proxy.is_none() || count == 1, "a proxy stands before one broker, not {count}");
+        for setting in set {
+            let is_setting = setting.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
+            ensure!(is_setting, "`--set {setting}` is no KEY=VALUE");
+        }
         let cluster = Self {
             version: version.to_owned(),
             cluster_id: new_cluster_id()?,
             brokers: lay_out(count, port),
             access,
+            set: set.to_vec(),
             dir: dir.to_path_buf(),
         };
         for broker in &cluster.brokers {
@@ -75,7 +90,9 @@ impl Cluster {
             let data = cluster.folder(broker).join("data");
             fs::create_dir_all(&data).with_context(|| format!("could not create {}", data.display()))?;
             let properties = server_properties(broker, &cluster.brokers, &data, access);
-            fs::write(cluster.properties(broker), properties)?;
+            // Of a key that is there twice the last one counts.
+            let set = set.iter().map(|setting| format!("{setting}\n"));
+            fs::write(cluster.properties(broker), properties + &set.collect::<String>())?;
         }
         if access.acls {
             fs::write(dir.join(ADMIN_PROPERTIES), admin_properties())?;
@@ -308,7 +325,7 @@ mod tests {
     fn a_cluster_is_found_again_as_it_was_created() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Cluster::load(dir.path()).unwrap().is_none());
-        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500, ACLS).unwrap();
+        let created = Cluster::create(dir.path(), "4.3.1", 2, 10_500, ACLS, &[]).unwrap();
         let found = Cluster::load(dir.path()).unwrap().unwrap();
         assert_eq!((&found.brokers, found.access), (&created.brokers, ACLS));
         assert_eq!(found.bootstrap(), "127.0.0.1:10500,127.0.0.1:10501");
@@ -325,6 +342,18 @@ mod tests {
     }
 
     #[test]
+    fn settings_that_are_asked_for_come_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let set =
+            |setting: &str| Cluster::create(dir.path(), "4.3.1", 1, 10_700, Access::default(), &[setting.to_owned()]);
+        assert_eq!(set("retention").err().unwrap().to_string(), "`--set retention` is no KEY=VALUE");
+        set("num.partitions=7").unwrap();
+        let properties = fs::read_to_string(dir.path().join("broker-1/server.properties")).unwrap();
+        assert!(properties.ends_with("num.partitions=7\n"), "{properties}");
+        assert_eq!(Cluster::load(dir.path()).unwrap().unwrap().set, ["num.partitions=7"]);
+    }
+
+    #[test]
     fn a_cluster_of_an_older_description_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let text = r#"{"version": "4.3.1", "cluster_id": "x", "brokers": []}"#;
@@ -336,17 +365,17 @@ mod tests {
     fn a_proxy_stands_before_one_broker() {
         let dir = tempfile::tempdir().unwrap();
         let proxied = Access { acls: false, proxy: Some(10_650) };
-        assert!(Cluster::create(dir.path(), "4.3.1", 2, 10_600, proxied).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 2, 10_600, proxied, &[]).is_err());
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = taken.local_addr().unwrap().port();
         // The port behind the controller's is needed too.
-        assert!(Cluster::create(dir.path(), "4.3.1", 1, port - 2, proxied).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 1, port - 2, proxied, &[]).is_err());
     }
 
     #[test]
     fn too_many_brokers_are_refused() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600, Access::default()).is_err());
-        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600, Access::default()).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 10, 10_600, Access::default(), &[]).is_err());
+        assert!(Cluster::create(dir.path(), "4.3.1", 0, 10_600, Access::default(), &[]).is_err());
     }
 }

@@ -64,6 +64,9 @@ enum Command {
         /// them on to it; for one broker
         #[arg(long, value_name = "PORT", conflicts_with = "acls")]
         proxy: Option<u16>,
+        /// A broker's setting, in place of what it would be; may be given more than once
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
         /// Stay until Ctrl-C, then stop it again (its data stays)
         #[arg(long)]
         foreground: bool,
@@ -106,9 +109,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8> {
     let dir = arguments.dir.unwrap_or_else(|| place::kafka_home().join("cluster"));
     let dir = std::path::absolute(&dir).with_context(|| format!("{} is no folder", dir.display()))?;
     match arguments.command {
-        Command::Up { brokers, port, version, acls, proxy, foreground } => {
+        Command::Up { brokers, port, version, acls, proxy, set, foreground } => {
             let access = Access { acls, proxy };
-            up(&dir, &Wanted { brokers, port, version: version.as_deref(), access }, foreground)
+            up(&dir, &Wanted { brokers, port, version: version.as_deref(), access, set: &set }, foreground)
         }
         Command::Down { keep } => down(&dir, keep),
         Command::Stop { broker, kill } => stop(&dir, broker, kill),
@@ -137,6 +140,7 @@ struct Wanted<'a> {
     port: Option<u16>,
     version: Option<&'a str>,
     access: Access,
+    set: &'a [String],
 }
 
 impl Wanted<'_> {
@@ -147,6 +151,7 @@ impl Wanted<'_> {
             && self.version.is_none_or(|version| version == cluster.version)
             && (!self.access.acls || cluster.access.acls)
             && (self.access.proxy.is_none() || self.access.proxy == cluster.access.proxy)
+            && (self.set.is_empty() || self.set == cluster.set)
     }
 }
 
@@ -173,7 +178,7 @@ fn up(dir: &Path, wanted: &Wanted<'_>, foreground: bool) -> Result<u8> {
             let version = wanted.version.unwrap_or(DEFAULT_VERSION);
             jars(version)?;
             let (count, port) = (wanted.brokers.unwrap_or(1), wanted.port.unwrap_or(DEFAULT_PORT));
-            Cluster::create(dir, version, count, port, wanted.access)?
+            Cluster::create(dir, version, count, port, wanted.access, wanted.set)?
         }
     };
     cluster.start(&jars(&cluster.version)?, &cluster.brokers)?;
@@ -322,7 +327,7 @@ mod tests {
     fn down_leaves_a_strangers_files() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes"), "mine").unwrap();
-        Cluster::create(dir.path(), "4.3.1", 1, 10_700, Access { acls: true, proxy: None }).unwrap();
+        Cluster::create(dir.path(), "4.3.1", 1, 10_700, Access { acls: true, proxy: None }, &[]).unwrap();
         down(dir.path(), false).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["notes"]);

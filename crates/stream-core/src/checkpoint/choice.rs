@@ -132,7 +132,9 @@ fn choose_marked(
                 let message =
                     format!("`{name}` in {location} counts only if a marker names it, and there is no marker");
                 let hint = format!(
-                    "Kafka has forgotten the marker (offsets.retention.minutes), or it is another cluster or                      application.id than before; to go on from here all the same: `run --from {} --rewind`, after a look                      at what is in the output already",
+                    "Kafka has forgotten the marker (offsets.retention.minutes), or it is another cluster or \
+                     application.id than before; to go on from here all the same: `run --from {} --rewind`, after a look \
+                     at what is in the output already",
                     marked.sequence
                 );
                 return Err(Error::new(ErrorKind::Config, message).with_hint(hint));

@@ -274,6 +274,15 @@ impl<'a> Copy<'a> {
         sorted_numbers(self.kafka.read(&self.to[0]).into_iter().map(|record| record.value))
     }
 
+    /// Waits until a checkpoint has all of the input behind it: a job that has failed may have seen some of it before
+    /// that only.
+    #[track_caller]
+    pub(crate) fn await_read(&self, run: &Run) {
+        let is_read = || self.kafka.lag(&self.group(), &self.from).iter().all(|behind| *behind == 0);
+        let is_over = || run.handle.is_finished();
+        wait_until("all is read", LIMIT, || is_over() || run.handle.checkpoint().is_ok() && is_read());
+    }
+
     /// Waits until this number is in the first topic, committed or not.
     #[track_caller]
     pub(crate) fn await_written(&self, number: u64) {

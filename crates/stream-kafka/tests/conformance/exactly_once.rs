@@ -192,6 +192,7 @@ fn s077_a_failure_midway_with_one_sink_and_with_several() {
         job.write(0..300);
         let run = job.launch(&Setup { fails_at: Some(150), restarts: 2, interval: "20 ms", ..at(2) });
         run.sees(0..300);
+        job.await_read(&run);
         assert_eq!(run.stop().restarts, 1);
         job.shows(0..300);
     }

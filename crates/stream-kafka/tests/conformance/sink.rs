@@ -97,6 +97,7 @@ fn failing_once(job: &Copy<'_>, setup: &Setup) -> JobReport {
     wait_until("a checkpoint", LIMIT, || run.handle.is_finished() || run.handle.checkpoint().is_ok());
     job.write(30..60);
     run.sees(30..60);
+    job.await_read(&run);
     let report = run.stop();
     assert_eq!(report.restarts, 1);
     report
