@@ -1,7 +1,7 @@
 //! [`StreamingContext`]: where a job begins. It holds the configuration and the graph being described.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -216,11 +216,8 @@ impl StreamingContext {
     /// Adds keys to [`keys`](StreamingContext::keys), for connectors; a key that is there already stays as it is.
     pub fn add_keys(&self, keys: impl IntoIterator<Item = KeyInfo>) {
         let mut known = lock(&self.keys);
-        for info in keys {
-            if !known.iter().any(|other| other.key == info.key) {
-                known.push(info);
-            }
-        }
+        let mut names: BTreeSet<String> = known.iter().map(|info| info.key.to_string()).collect();
+        known.extend(keys.into_iter().filter(|info| names.insert(info.key.to_string())));
     }
 
     /// A stream of the records of an iterator, read by one subtask, ending when the iterator does.
@@ -371,6 +368,13 @@ impl StreamingContext {
             stopping: Arc::new(|| false),
         };
         (std::mem::take(&mut *lock(&self.commits)), run)
+    }
+
+    /// What the job is to go on from.
+    #[cfg(feature = "testing")]
+    pub(crate) fn stepped_wanted(&self) -> crate::runtime::adoption::Wanted {
+        let (sequence, rewind) = (self.restore_from, self.rewind);
+        crate::runtime::adoption::Wanted { sequence, rewind, strict: true, ..Default::default() }
     }
 
     /// What a driver needs to run the job.

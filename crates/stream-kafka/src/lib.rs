@@ -28,6 +28,8 @@ mod partitioner;
 mod record;
 mod schema;
 mod settings;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod sink;
 mod source;
 pub mod testing;

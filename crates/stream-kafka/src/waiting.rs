@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::client::{ClientError, ErrorCode};
-use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result};
 
 use crate::client::rights::{Account, Right};
+use crate::client::time::Time;
 
 /// How long the first try may take; each further one may take twice as long. Short at first, so that there is something
 /// to say soon.
@@ -40,6 +40,8 @@ pub(crate) struct Question<'a> {
 
 /// What the client handle knows about its connection.
 pub(crate) struct Signs<'a> {
+    /// The time that it takes.
+    pub(crate) time: &'a Time,
     /// Why a broker could not be reached.
     pub(crate) trouble: &'a dyn Fn() -> Option<String>,
     /// Whether a broker has not let the user in.
@@ -59,7 +61,7 @@ pub(crate) fn wait_for<R>(
     mut probe: impl FnMut(Duration) -> Result<R, ClientError>,
 ) -> Result<R> {
     let Question { what, brokers, account, right, topic } = *question;
-    let clock = SystemClock::new();
+    let began = signs.time.now();
     let (mut tries, mut next_word, mut reason) = (0u32, Duration::ZERO, None);
     let mut patience_of_try = FIRST_TRY;
     loop {
@@ -86,7 +88,7 @@ pub(crate) fn wait_for<R>(
             Some(ErrorCode::OperationTimedOut) | None => "no answer yet".to_owned(),
             Some(code) => code.to_string(),
         });
-        let elapsed = clock.monotonic();
+        let elapsed = signs.time.now() - began;
         if stopping() {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -108,6 +110,6 @@ pub(crate) fn wait_for<R>(
             next_word = elapsed + REPEAT;
         }
         // A refused connection fails at once; don't ask again at full speed.
-        stream_core::thread::Waker::new().park(Duration::from_millis(200));
+        signs.time.pause(Duration::from_millis(200));
     }
 }

@@ -30,8 +30,9 @@ const KAFKA_CLIENT: &[&str] = &["stream-kafka", "stream-bench"];
 /// What tests may use on top of their crate's arrows.
 const FOR_TESTS: &[(&str, &[&str])] = &[
     ("stream-macros", &["stream-core"]),
-    // Itself, with its feature `testing`.
+    // Themselves, with their features `testing` and `sim`.
     ("stream-core", &["stream-core"]),
+    ("stream-kafka", &["stream-kafka"]),
 ];
 
 /// Checks every manifest, and that every crate is on the map.

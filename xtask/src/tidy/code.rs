@@ -107,9 +107,13 @@ fn character(rest: &[u8]) -> usize {
     if rest.get(1 + width) == Some(&b'\'') { width + 2 } else { 1 }
 }
 
-/// The byte ranges of items under `#[cfg(test)]`, in text that [`blank`] has made.
+/// The byte ranges of items under `#[cfg(test)]`, in text that [`blank`] has made; all of it if the file itself is.
 pub(super) fn test_items(blanked: &str) -> Vec<Range<usize>> {
     let mut items = Vec::new();
+    if blanked.contains("#![cfg(test)]") {
+        items.push(0..blanked.len());
+        return items;
+    }
     let mut from = 0;
     while let Some(found) = blanked[from..].find("#[cfg(test)]") {
         let start = from + found;
@@ -196,6 +200,7 @@ mod tests {
             "fn a() {}\n#[cfg(test)]\nmod tests { fn b() { if x { } } }\nfn c() {}\n#[cfg(test)]\nmod more;\nfn d() {}";
         let kept: String = without_tests(text).split_whitespace().collect();
         assert_eq!(kept, "fna(){}fnc(){}fnd(){}");
+        assert_eq!(without_tests("#![cfg(test)]\nfn a() {}").trim(), "");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::checkpoint::ledger::{From, Ledger, Restored, Writer};
 use crate::checkpoint::manifest::CommittedBy;
 use crate::error::{Error, ErrorKind, Result};
 use crate::runtime::checkpoint::Checkpoint;
+use crate::runtime::restart::is_retryable;
 use crate::transaction::{Marker, TransactionRun, Transactions};
 
 /// What a job has of transactions.
@@ -99,6 +100,13 @@ impl Adoption {
         error.kind() == ErrorKind::Fenced && !self.adopted
     }
 
+    /// Whether a job that has failed like this may be restarted.
+    pub(crate) fn may_restart(&self, error: &Error, commits: &Commits) -> bool {
+        // Fenced may be a transaction that took too long, or another run that did not get far: the marker will tell.
+        let may_be_ours = error.kind() == ErrorKind::Fenced && matches!(commits, Commits::All(_)) && !self.replaced;
+        is_retryable(error) || may_be_ours
+    }
+
     /// Whether the run is over because another one has taken over.
     pub(crate) fn is_replaced(&self) -> bool {
         self.replaced
@@ -169,10 +177,12 @@ impl Adoption {
         };
         let adopted = Ledger::adopt(store.clone(), &writer, from, check);
         if let (Err(error), Commits::All(transactions)) = (&adopted, &mut *commits)
-            && error.kind() == ErrorKind::Corrupt
-            && transactions.marker(run).is_ok_and(|now| now != marker)
+            && !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Fenced)
+            // Without an answer nobody can say whose fault it is: to be tried again.
+            && transactions.marker(run).map_err(|unknown| unknown.with_cause(error.clone()))? != marker
         {
-            // Not damaged: another run has committed meanwhile, and has deleted what it replaced.
+            // The store does not fit the marker because another run has committed meanwhile: what the marker named is
+            // replaced and deleted, or there was none yet.
             let message = "another run of the job has committed meanwhile";
             return Err(Error::new(ErrorKind::Fenced, message));
         }

@@ -27,7 +27,7 @@ use crate::runtime::checkpoint::Checkpoint;
 use crate::runtime::control::Control;
 use crate::runtime::coordinator::{CheckpointCounts, Coordinator, Demand, Report, Reporter, Request};
 use crate::runtime::link::guard;
-use crate::runtime::restart::{self, Restarts};
+use crate::runtime::restart::Restarts;
 use crate::runtime::restore;
 use crate::runtime::schedule::Rhythm;
 use crate::runtime::storing::Storing;
@@ -338,9 +338,7 @@ impl Attempts {
 
     /// Whether the job is restarted after this failure; returns when it is time.
     fn wants_another(&mut self, error: &Error) -> bool {
-        // Fenced may be a transaction that took too long, or another run that did not get far: the marker will tell.
-        let may_be_ours = error.kind() == ErrorKind::Fenced && self.commits_all() && !self.adoption.is_replaced();
-        if self.switch.is_off() || !restart::is_retryable(error) && !may_be_ours {
+        if self.switch.is_off() || !self.adoption.may_restart(error, &self.commits) {
             return false;
         }
         let Some(pause) = self.restarts.failed(self.clock.monotonic()) else {
@@ -365,10 +363,6 @@ impl Attempts {
             self.switch.waker.park(left);
         }
         true
-    }
-
-    fn commits_all(&self) -> bool {
-        matches!(self.commits, Commits::All(_))
     }
 
     /// Why the job is over, when it is not restarted: where transactions say that it is not theirs, the marker may know

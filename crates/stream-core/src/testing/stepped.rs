@@ -74,8 +74,15 @@ pub struct SteppedJob {
     seed: u64,
     /// How many runs there were.
     incarnation: u64,
+    adoption: Adoption,
+    /// How often this run was restarted.
+    restarts: u64,
+    /// What to go on from in place of what counts, at the first start only.
+    wanted: Wanted,
     /// Present between runs.
     commits: Commits,
+    /// Present once a job that may be restarted has failed.
+    rest: Option<(Plan, Graph)>,
     run: TransactionRun,
     clock: VirtualClock,
     random: Random,
@@ -135,8 +142,18 @@ impl SteppedJob {
     /// # Errors
     /// `Config` for mistakes in the description; whatever sinks and sources return when they open.
     pub fn new(context: StreamingContext, job: &str, seed: u64) -> Result<SteppedJob> {
+        SteppedJob::on_clock(context, job, seed, VirtualClock::new())
+    }
+
+    /// As [`new`](SteppedJob::new), on a clock that others live by, too. The seed is part of what the run is called: jobs
+    /// on the same store and cluster need different ones.
+    ///
+    /// # Errors
+    /// As [`new`](SteppedJob::new).
+    pub fn on_clock(context: StreamingContext, job: &str, seed: u64, clock: VirtualClock) -> Result<SteppedJob> {
         let (ends_with_checkpoint, store) = context.stepped_durability();
         let (commits, run) = context.stepped_commits(job);
+        let wanted = context.stepped_wanted();
         let (plan, graph) = context.planned(job)?;
         let mut stepped = SteppedJob {
             job: job.to_owned(),
@@ -145,9 +162,13 @@ impl SteppedJob {
             store,
             seed,
             incarnation: 0,
+            adoption: Adoption::new(String::new()),
+            restarts: 0,
+            wanted,
             commits,
+            rest: None,
             run,
-            clock: VirtualClock::new(),
+            clock,
             random: Random::new(seed),
             step_time: Duration::ZERO,
             interval: None,
@@ -155,6 +176,7 @@ impl SteppedJob {
             running: None,
             outcome: None,
         };
+        stepped.renew_incarnation();
         stepped.launch(plan, graph)?;
         stepped.open()?;
         Ok(stepped)
@@ -197,6 +219,26 @@ impl SteppedJob {
         self.crash_into(Some(parallelism))
     }
 
+    /// Restarts a job that has failed, within the process, as its restart strategy would: the run keeps its incarnation.
+    /// May be called again when it fails.
+    ///
+    /// # Errors
+    /// Why the job has failed, if no strategy would restart it after that; as [`crash`](SteppedJob::crash).
+    pub fn restart(&mut self) -> Result<()> {
+        let Some(Err(error)) = &self.outcome else { return Ok(()) };
+        let error = error.clone();
+        let Some((plan, graph)) = self.rest.take().filter(|_| self.adoption.may_restart(&error, &self.commits)) else {
+            return Err(error);
+        };
+        self.outcome = None;
+        self.restarts += 1;
+        if let Err(error) = self.launch(plan, graph) {
+            self.outcome = Some(Err(error.clone()));
+            return Err(error);
+        }
+        self.open()
+    }
+
     /// The epoch that a crash would go on from.
     pub(crate) fn checkpointed_epoch(&self) -> u64 {
         self.running.as_ref().map_or(0, |running| running.storing.ledger.newest().1)
@@ -214,21 +256,28 @@ impl SteppedJob {
             Some(parallelism) => plan.rescaled(&graph, parallelism)?,
             None => plan,
         };
+        self.renew_incarnation();
         let epoch = self.launch(plan, graph)?;
         self.trace.crashed(self.clock.monotonic(), epoch);
         self.open()?;
         Ok(epoch)
     }
 
+    /// What follows is another run of the program.
+    fn renew_incarnation(&mut self) {
+        self.incarnation += 1;
+        self.restarts = 0;
+        self.adoption = Adoption::new(format!("{:x}.{}", self.seed, self.incarnation));
+    }
+
     /// Takes the store over and makes everything that a run of the job needs. Returns the epoch that it goes on from.
     fn launch(&mut self, plan: Plan, mut graph: Graph) -> Result<u64> {
         self.control = Arc::new(Control::new(self.ends_with_checkpoint));
-        self.incarnation += 1;
-        let mut adoption = Adoption::new(format!("{:x}.{}", self.seed, self.incarnation));
+        let adoption = &mut self.adoption;
         let writer = Writer {
             job: self.job.clone(),
             incarnation: adoption.incarnation().to_owned(),
-            attempt: 0,
+            attempt: self.restarts,
             mode: self.commits.mode(),
             lineage: 0,
             anew: false,
@@ -237,8 +286,16 @@ impl SteppedJob {
             now: self.clock.wall(),
         };
         let check = |checkpoint: &Checkpoint| restore::check(checkpoint, &plan, &mut graph, false);
-        let wanted = Wanted { strict: true, ..Wanted::default() };
-        let adopted = adoption.take_over(&self.store, &mut self.commits, &self.run, writer, wanted, check)?;
+        let adopted =
+            guard(|| adoption.take_over(&self.store, &mut self.commits, &self.run, writer, self.wanted, check));
+        let adopted = match adopted {
+            Ok(adopted) => adopted,
+            Err(error) => {
+                self.rest = Some((plan, graph));
+                return Err(error);
+            }
+        };
+        self.wanted = Wanted { strict: true, ..Wanted::default() };
         let Adopted { ledger, restored, epoch } = adopted;
         let coordinator = Coordinator::new(&plan.job, self.control.clone());
         let (mut build, reports) = Build::new(plan, graph, self.control.clone(), Arc::new(self.clock.clone()));
@@ -386,7 +443,8 @@ impl SteppedJob {
         }
     }
 
-    fn due(&self) -> Option<Duration> {
+    /// When something is due that a step would do, on the job's [`clock`](SteppedJob::clock).
+    pub fn due(&self) -> Option<Duration> {
         let running = self.running.as_ref()?;
         let subtasks = running.slots.iter().flat_map(|slot| &slot.subtasks).filter_map(|s| s.subtask.due());
         subtasks.chain(running.coordinator.due()).min()
@@ -414,9 +472,19 @@ impl SteppedJob {
         let running = self.running.take();
         // Dropping readers, writers and committers runs user code.
         let dropped = guard(|| {
-            drop(running);
+            let Some(Running { slots, build, coordinator, reports, storing, request: _ }) = running else {
+                return Ok(());
+            };
+            drop((slots, coordinator, reports));
+            self.commits = storing.into_parts().1;
+            let parts = build.into_parts();
+            // Without transactions a restart goes on with the ledger that it has, which nobody has asked for yet.
+            self.rest = Some(parts).filter(|_| result.is_err() && matches!(self.commits, Commits::All(_)));
             Ok(())
         });
+        if let Some(transactions) = self.commits.transactions().filter(|_| result.is_ok()) {
+            transactions.abandon();
+        }
         self.outcome = Some(result.and_then(|report| dropped.map(|()| report)));
         self.outcome()
     }

@@ -59,6 +59,13 @@ impl Connection {
         self.disturbed.swap(false, Ordering::AcqRel)
     }
 
+    /// A record was not delivered.
+    pub(super) fn note_lost(&self, topic: &str, partition: i32, error: &KafkaError) {
+        let what = format!("a record for `{topic}` partition {partition} was not delivered");
+        let mut first = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert_with(|| self.account.explain(&what, error, Right::Write, topic));
+    }
+
     fn note(&self, trouble: String) {
         self.disturbed.store(true, Ordering::Release);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(trouble);
@@ -118,17 +125,13 @@ impl ProducerContext for Connection {
     /// With `delivery.report.only.error` this is called for failures only.
     fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
         if let Err((error, message)) = result {
-            let what =
-                format!("a record for `{}` partition {} was not delivered", message.topic(), message.partition());
             // What waits is thrown away because another record has failed: that one is the reason, and its report may
             // come a little later.
             let is_thrown_away =
                 matches!(error.rdkafka_error_code(), Some(ErrorCode::PurgeQueue | ErrorCode::PurgeInflight));
-            if is_thrown_away {
-                return;
+            if !is_thrown_away {
+                self.note_lost(message.topic(), message.partition(), error);
             }
-            let mut first = self.delivery.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| self.account.explain(&what, error, Right::Write, message.topic()));
         }
     }
 }

@@ -17,13 +17,17 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
+use stream_core::clock::SystemClock;
 use stream_core::thread::Waker;
 use stream_core::{Error, Result, Timestamp};
 
 use super::connection::Connection;
 use super::rights::{Account, Resource, Right, may, members};
+use super::time::Time;
 use super::{client_error, partitions};
 use crate::record::{Headers, RawRecord, ReadHeaders, TimestampType, Topic};
+#[cfg(feature = "sim")]
+use crate::sim::{FakeConsumer, FakeLane};
 
 /// How many messages a lane takes off its queue at once.
 const FETCH: usize = 512;
@@ -43,11 +47,21 @@ pub(crate) struct Start {
 
 /// The consumer handle of one source.
 #[derive(Clone)]
-pub(crate) struct ConsumerHandle(Arc<BaseConsumer<Connection>>);
+pub(crate) enum ConsumerHandle {
+    Native(NativeConsumer),
+    #[cfg(feature = "sim")]
+    Fake(Arc<FakeConsumer>),
+}
+
+type NativeConsumer = Arc<BaseConsumer<Connection>>;
 
 impl ConsumerHandle {
     /// Creates the handle; nothing is connected before it is needed.
     pub(crate) fn new(settings: &BTreeMap<String, String>) -> Result<ConsumerHandle> {
+        #[cfg(feature = "sim")]
+        if let Some(fake) = FakeConsumer::new(settings)? {
+            return Ok(ConsumerHandle::Fake(Arc::new(fake)));
+        }
         let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         if settings.get("group.protocol").is_none_or(|protocol| protocol == "classic") {
             // The group is never joined, so this is only how long a commit waits for a coordinator that is away; the
@@ -55,12 +69,17 @@ impl ConsumerHandle {
             config.set("session.timeout.ms", COORDINATOR);
         }
         let consumer = config.create_with_context(Connection::new(settings)).map_err(|e| creation_error(&e))?;
-        Ok(ConsumerHandle(Arc::new(consumer)))
+        Ok(ConsumerHandle::Native(Arc::new(consumer)))
     }
 
     /// Serves log lines and errors, for at most `wait`.
     pub(crate) fn serve(&self, wait: Duration) {
-        while let Some(event) = self.0.poll(wait) {
+        let native = match self {
+            ConsumerHandle::Native(native) => native,
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(_) => return,
+        };
+        while let Some(event) = native.poll(wait) {
             if let Err(error) = event {
                 tracing::debug!(target: "stream_kafka::client", "{error}");
             }
@@ -70,43 +89,77 @@ impl ConsumerHandle {
         }
     }
 
+    fn connection(&self) -> &Connection {
+        match self {
+            ConsumerHandle::Native(native) => native.client().context(),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => fake.connection(),
+        }
+    }
+
+    /// The time that waiting for its brokers takes.
+    pub(crate) fn time(&self) -> Time {
+        match self {
+            ConsumerHandle::Native(_) => Time::System(SystemClock::new()),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => Time::Virtual(fake.clock().clone()),
+        }
+    }
+
     /// Why a broker could not be reached, if that happened since the last call.
     pub(crate) fn trouble(&self) -> Option<String> {
-        self.0.client().context().take_trouble()
+        self.connection().take_trouble()
     }
 
     /// Who the handle is to the brokers.
     pub(crate) fn account(&self) -> &Account {
-        self.0.client().context().account()
+        self.connection().account()
     }
 
     /// Whether a broker has not let the user in.
     pub(crate) fn is_refused(&self) -> bool {
-        self.0.client().context().is_refused()
+        self.connection().is_refused()
     }
 
     /// Whether the user has the right; `None` if the brokers don't tell.
     pub(crate) fn may(&self, right: Right, resource: Resource<'_>, limit: Duration) -> Option<bool> {
-        may(self.0.client(), right, resource, limit)
+        match self {
+            ConsumerHandle::Native(native) => may(native.client(), right, resource, limit),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(_) => None,
+        }
     }
 
     /// How many live members a group has; `None` if the brokers don't tell.
     pub(crate) fn members(&self, group: &str, limit: Duration) -> Option<usize> {
-        members(self.0.client(), group, limit)
+        match self {
+            ConsumerHandle::Native(native) => members(native.client(), group, limit),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(_) => None,
+        }
     }
 
     /// The partitions of a topic, in order; `None` if there is no such topic.
     pub(crate) fn partitions(&self, topic: &str, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
-        partitions(self.0.client(), topic, limit)
+        match self {
+            ConsumerHandle::Native(native) => partitions(native.client(), topic, limit),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => fake.partitions(topic, limit),
+        }
     }
 
     /// The group's committed position of each split.
     pub(crate) fn committed(&self, splits: &[TopicPartition], limit: Duration) -> Result<Vec<Option<i64>>, KafkaError> {
+        let native = match self {
+            ConsumerHandle::Native(native) => native,
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => return fake.committed(splits, limit),
+        };
         let mut list = TopicPartitionList::with_capacity(splits.len());
         for (topic, partition) in splits {
             list.add_partition(topic.as_str(), *partition);
         }
-        let committed = self.0.committed_offsets(list, limit)?;
+        let committed = native.committed_offsets(list, limit)?;
         Ok(splits
             .iter()
             .map(|(topic, partition)| {
@@ -121,16 +174,25 @@ impl ConsumerHandle {
 
     /// The first offset and the one after the last of a partition.
     pub(crate) fn watermarks(&self, split: TopicPartition, limit: Duration) -> Result<(i64, i64), KafkaError> {
-        self.0.fetch_watermarks(split.0.as_str(), split.1, limit)
+        match self {
+            ConsumerHandle::Native(native) => native.fetch_watermarks(split.0.as_str(), split.1, limit),
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => fake.watermarks(split, limit),
+        }
     }
 
     /// Begins to store positions in the group; never waits.
     pub(crate) fn start_commit(&self, positions: &[(TopicPartition, i64)]) -> Result<Commit, KafkaError> {
+        let native = match self {
+            ConsumerHandle::Native(native) => native,
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => return Ok(Commit::Fake(fake.commit(positions))),
+        };
         let mut list = TopicPartitionList::with_capacity(positions.len());
         for ((topic, partition), offset) in positions {
             list.add_partition_offset(topic.as_str(), *partition, Offset::Offset(*offset))?;
         }
-        let client = self.0.client().native_ptr();
+        let client = native.client().native_ptr();
         // SAFETY: the handle is alive; rd_kafka_queue_new never returns null.
         let raw = unsafe { rd::rd_kafka_queue_new(client) };
         let answers = Queue(NonNull::new(raw).expect("librdkafka aborts when it is out of memory"));
@@ -139,28 +201,38 @@ impl ConsumerHandle {
         let code =
             unsafe { rd::rd_kafka_commit_queue(client, list.ptr(), answers.0.as_ptr(), None, std::ptr::null_mut()) };
         match code {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Commit { answers, _handle: self.clone() }),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Commit::Native { answers, _handle: native.clone() }),
             code => Err(KafkaError::ConsumerCommit(code.into())),
         }
     }
 
     /// Begins to read: lane i gets the splits of `starts[i]` and wakes `wakers[i]`.
     pub(crate) fn assign(&self, starts: &[Vec<Start>], wakers: Vec<Waker>) -> Result<Vec<Lane>> {
+        let native = match self {
+            ConsumerHandle::Native(native) => native,
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => {
+                let lanes = starts.iter().zip(wakers);
+                let lane =
+                    |(starts, waker): (&Vec<Start>, Waker)| FakeLane::new(self.clone(), fake.clone(), starts, waker);
+                return Ok(lanes.map(|lane_of| Lane::Fake(lane(lane_of))).collect());
+            }
+        };
         let mut lanes = Vec::with_capacity(starts.len());
         // Held until the assignment has taken over, so that librdkafka keeps the forwarding.
         let mut queues = Vec::new();
         let mut list = TopicPartitionList::new();
         for (starts, waker) in starts.iter().zip(wakers) {
-            let lane = Lane::new(self.clone(), waker);
+            let lane = NativeLane::new(native, waker);
             for start in starts {
                 let (topic, partition) = start.split;
-                queues.push(self.forward(topic, partition, &lane)?);
+                queues.push(forward(native, topic, partition, &lane)?);
                 list.add_partition_offset(topic.as_str(), partition, Offset::Offset(start.offset))
                     .map_err(|e| client_error("can't assign partitions", &e))?;
             }
-            lanes.push(lane);
+            lanes.push(Lane::Native(lane));
         }
-        self.0.assign(&list).map_err(|e| client_error("can't assign partitions", &e))?;
+        native.assign(&list).map_err(|e| client_error("can't assign partitions", &e))?;
         Ok(lanes)
     }
 
@@ -168,31 +240,39 @@ impl ConsumerHandle {
     ///
     /// Asks the client's own thread, which answers in microseconds.
     pub(crate) fn set_paused(&self, split: TopicPartition, paused: bool, next: i64) -> Result<(), KafkaError> {
+        let native = match self {
+            ConsumerHandle::Native(native) => native,
+            #[cfg(feature = "sim")]
+            ConsumerHandle::Fake(fake) => {
+                fake.set_paused(split, paused);
+                return Ok(());
+            }
+        };
         let (topic, partition) = split;
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(topic.as_str(), partition, Offset::Offset(next))?;
         if paused {
-            return self.0.pause(&list);
+            return native.pause(&list);
         }
         // librdkafka would go on at its own idea of our position, which the report of a partition's end moves one
         // record too far (rd_kafka_q_serve_rkmessages, 2.12). A limit of zero means not to wait for the seek; the
         // resume is queued behind it.
-        self.0.seek_partitions(list.clone(), Duration::ZERO)?;
-        self.0.resume(&list)
+        native.seek_partitions(list.clone(), Duration::ZERO)?;
+        native.resume(&list)
     }
+}
 
-    /// Sends what is fetched for a partition to a lane's queue from now on.
-    fn forward(&self, topic: Topic, partition: i32, lane: &Lane) -> Result<Queue> {
-        let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
-        // SAFETY: the handle outlives the call, `name` is NUL-terminated; the result is checked for null.
-        let raw = unsafe { rd::rd_kafka_queue_get_partition(self.0.client().native_ptr(), name.as_ptr(), partition) };
-        let queue = Queue(NonNull::new(raw).ok_or_else(|| {
-            Error::internal(format!("the client has no queue for `{}` partition {partition}", topic.as_str()))
-        })?);
-        // SAFETY: both queues are alive; librdkafka counts the reference it keeps on the target.
-        unsafe { rd::rd_kafka_queue_forward(queue.0.as_ptr(), lane.queue.0.as_ptr()) };
-        Ok(queue)
-    }
+/// Sends what is fetched for a partition to a lane's queue from now on.
+fn forward(native: &NativeConsumer, topic: Topic, partition: i32, lane: &NativeLane) -> Result<Queue> {
+    let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
+    // SAFETY: the handle outlives the call, `name` is NUL-terminated; the result is checked for null.
+    let raw = unsafe { rd::rd_kafka_queue_get_partition(native.client().native_ptr(), name.as_ptr(), partition) };
+    let queue = Queue(NonNull::new(raw).ok_or_else(|| {
+        Error::internal(format!("the client has no queue for `{}` partition {partition}", topic.as_str()))
+    })?);
+    // SAFETY: both queues are alive; librdkafka counts the reference it keeps on the target.
+    unsafe { rd::rd_kafka_queue_forward(queue.0.as_ptr(), lane.queue.0.as_ptr()) };
+    Ok(queue)
 }
 
 pub(super) fn creation_error(error: &KafkaError) -> Error {
@@ -210,7 +290,7 @@ pub(super) fn creation_error(error: &KafkaError) -> Error {
 }
 
 /// An owned reference to a librdkafka queue.
-struct Queue(NonNull<rd::rd_kafka_queue_t>);
+pub(crate) struct Queue(NonNull<rd::rd_kafka_queue_t>);
 
 // SAFETY: librdkafka's queues are thread-safe; this is one counted reference.
 unsafe impl Send for Queue {}
@@ -223,18 +303,28 @@ impl Drop for Queue {
 }
 
 /// Positions on their way to the group.
-pub(crate) struct Commit {
-    answers: Queue,
-    /// The queue belongs to it, so it goes last.
-    _handle: ConsumerHandle,
+pub(crate) enum Commit {
+    Native {
+        answers: Queue,
+        /// The queue belongs to it, so it goes last.
+        _handle: NativeConsumer,
+    },
+    /// The answer, if there was one.
+    #[cfg(feature = "sim")]
+    Fake(Option<Result<(), KafkaError>>),
 }
 
 impl Commit {
     /// The answer, if it comes within `limit`; to be asked no more after that. An error of one partition is an error.
     pub(crate) fn answer(&self, limit: Duration) -> Option<Result<(), KafkaError>> {
+        let answers = match self {
+            Commit::Native { answers, .. } => answers,
+            #[cfg(feature = "sim")]
+            Commit::Fake(answer) => return answer.clone(),
+        };
         let millis = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: the queue is alive; an event that is not null is ours to destroy.
-        let event = NonNull::new(unsafe { rd::rd_kafka_queue_poll(self.answers.0.as_ptr(), millis) })?;
+        let event = NonNull::new(unsafe { rd::rd_kafka_queue_poll(answers.0.as_ptr(), millis) })?;
         // SAFETY: a live event, whose list lives as long as it and holds `cnt` elements.
         let codes = unsafe {
             let mut codes = vec![rd::rd_kafka_event_error(event.as_ptr())];
@@ -260,7 +350,35 @@ pub(crate) enum Fetched<'a> {
 }
 
 /// The messages of one subtask's partitions.
-pub(crate) struct Lane {
+pub(crate) enum Lane {
+    Native(NativeLane),
+    #[cfg(feature = "sim")]
+    Fake(FakeLane),
+}
+
+impl Lane {
+    /// The handle this lane belongs to.
+    pub(crate) fn handle(&self) -> &ConsumerHandle {
+        match self {
+            Lane::Native(lane) => &lane.handle,
+            #[cfg(feature = "sim")]
+            Lane::Fake(lane) => lane.handle(),
+        }
+    }
+
+    /// Lends out what has been fetched, at most one batch; never waits. Stops at the first error of `each`.
+    #[inline]
+    pub(crate) fn fetch(&mut self, each: impl FnMut(Fetched<'_>) -> Result<()>) -> Result<usize> {
+        match self {
+            Lane::Native(lane) => lane.fetch(each),
+            #[cfg(feature = "sim")]
+            Lane::Fake(lane) => lane.fetch(each),
+        }
+    }
+}
+
+/// The lane of a real client.
+pub(crate) struct NativeLane {
     queue: Queue,
     /// What librdkafka calls when the queue stops being empty; owned here, freed after it was unhooked.
     waker: NonNull<Waker>,
@@ -272,7 +390,7 @@ pub(crate) struct Lane {
 
 // SAFETY: `messages` is empty between two calls of `fetch`, the pointer in `last_topic` is only compared; `waker`
 // points to a `Waker`, which is Send and Sync.
-unsafe impl Send for Lane {}
+unsafe impl Send for NativeLane {}
 
 /// A message that is ours to destroy. One left over would keep the handle from ever being closed.
 #[repr(transparent)]
@@ -294,30 +412,24 @@ unsafe extern "C" fn wake(_client: *mut rd::rd_kafka_t, waker: *mut c_void) {
     unsafe { &*waker.cast::<Waker>() }.wake();
 }
 
-impl Lane {
-    fn new(handle: ConsumerHandle, waker: Waker) -> Lane {
+impl NativeLane {
+    fn new(native: &NativeConsumer, waker: Waker) -> NativeLane {
         // SAFETY: the handle is alive; rd_kafka_queue_new never returns null.
-        let raw = unsafe { rd::rd_kafka_queue_new(handle.0.client().native_ptr()) };
+        let raw = unsafe { rd::rd_kafka_queue_new(native.client().native_ptr()) };
         let queue = Queue(NonNull::new(raw).expect("librdkafka aborts when it is out of memory"));
         let waker = NonNull::from(Box::leak(Box::new(waker)));
         // SAFETY: the queue is alive and the waker lives until Drop has unhooked it.
         unsafe { rd::rd_kafka_queue_cb_event_enable(queue.0.as_ptr(), Some(wake), waker.as_ptr().cast()) };
-        Lane {
+        NativeLane {
             queue,
             waker,
             messages: Vec::with_capacity(FETCH),
             last_topic: LastTopic(std::ptr::null_mut(), Topic::EMPTY),
-            handle,
+            handle: ConsumerHandle::Native(native.clone()),
         }
     }
 
-    /// The handle this lane belongs to.
-    pub(crate) fn handle(&self) -> &ConsumerHandle {
-        &self.handle
-    }
-
-    /// Lends out what has been fetched, at most one batch; never waits. Stops at the first error of `each`.
-    pub(crate) fn fetch(&mut self, mut each: impl FnMut(Fetched<'_>) -> Result<()>) -> Result<usize> {
+    fn fetch(&mut self, mut each: impl FnMut(Fetched<'_>) -> Result<()>) -> Result<usize> {
         // SAFETY: `messages` is empty and has room for FETCH pointers; that many at most are written, none of them
         // null, and `Message` is such a pointer.
         let taken = unsafe {
@@ -384,7 +496,7 @@ impl LastTopic {
     }
 }
 
-impl Drop for Lane {
+impl Drop for NativeLane {
     fn drop(&mut self) {
         // SAFETY: the queue is alive; after this call librdkafka no longer knows the waker, because hooking and
         // calling happen under the queue's lock.

@@ -16,6 +16,7 @@ pub(crate) mod consumer;
 pub(crate) mod producer;
 #[allow(unsafe_code, reason = "asking for authorized operations has no safe wrapper")]
 pub(crate) mod rights;
+pub(crate) mod time;
 #[allow(unsafe_code, reason = "the offsets of a whole group, and offsets for any group, have no safe wrapper")]
 pub(crate) mod transactional;
 

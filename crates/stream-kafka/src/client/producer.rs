@@ -23,15 +23,19 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::types::RDKafkaRespErr;
+use stream_core::clock::SystemClock;
 use stream_core::thread::{self, Waker};
 use stream_core::{Error, ErrorKind, Result};
 
 use super::connection::Connection;
 use super::consumer::creation_error;
 use super::rights::{Account, Resource, Right, may};
+use super::time::Time;
 use super::{client_error, partitions};
 use crate::record::Topic;
 use crate::schema::ProducerRecord;
+#[cfg(feature = "sim")]
+use crate::sim::{Attended, FakeProducer};
 
 /// How often the thread serves events when nobody asks for anything.
 const SERVE: Duration = Duration::from_millis(50);
@@ -54,8 +58,15 @@ pub(crate) struct ProducerHandle {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// What takes records to the brokers.
+pub(super) enum Wire {
+    Native(BaseProducer<Connection>),
+    #[cfg(feature = "sim")]
+    Fake(FakeProducer),
+}
+
 struct Shared {
-    producer: BaseProducer<Connection>,
+    wire: Wire,
     capacity: usize,
     /// Nothing was promised: a lost record is worth a line, not the job.
     lossy: bool,
@@ -107,8 +118,44 @@ impl Shared {
     }
 
     fn outstanding(&self) -> usize {
-        // SAFETY: the handle lives as long as `producer`.
-        usize::try_from(unsafe { rd::rd_kafka_outq_len(self.producer.client().native_ptr()) }).unwrap_or(0)
+        match &self.wire {
+            Wire::Native(native) => {
+                // SAFETY: the handle lives as long as `wire`.
+                usize::try_from(unsafe { rd::rd_kafka_outq_len(native.client().native_ptr()) }).unwrap_or(0)
+            }
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.outstanding(),
+        }
+    }
+
+    fn connection(&self) -> &Connection {
+        match &self.wire {
+            Wire::Native(native) => native.context(),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.connection(),
+        }
+    }
+
+    /// Waits for what was sent, for at most [`FLUSH`].
+    fn flush(&self) {
+        match &self.wire {
+            // Calling it directly: the crate's `flush` sleeps a flat 100 ms.
+            // SAFETY: the handle lives as long as `wire`.
+            Wire::Native(native) => unsafe {
+                rd::rd_kafka_flush(native.client().native_ptr(), millis(FLUSH));
+            },
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.flush(FLUSH),
+        }
+    }
+
+    /// Has somebody look after the handle now.
+    fn call(&self) {
+        match &self.wire {
+            Wire::Native(_) => self.waker.wake(),
+            #[cfg(feature = "sim")]
+            Wire::Fake(_) => self.attend(),
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -127,13 +174,25 @@ impl Shared {
 
     /// Serves events, turns delivery failures into the sink's failure.
     fn serve(&self) {
-        self.producer.poll(Duration::ZERO);
-        match self.producer.context().take_delivery_failure() {
+        let fatal = match &self.wire {
+            Wire::Native(native) => {
+                native.poll(Duration::ZERO);
+                native.client().fatal_error()
+            }
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => {
+                if let Some((error, (topic, partition))) = fake.take_lost() {
+                    fake.connection().note_lost(topic.as_str(), partition, &error);
+                }
+                fake.fatal().map(|code| (code, "simulated".to_owned()))
+            }
+        };
+        match self.connection().take_delivery_failure() {
             Some(error) if self.lossy => tracing::warn!("{}", error.message()),
             Some(error) => self.fail(&error),
             None => {}
         }
-        if let Some((code, reason)) = self.producer.client().fatal_error() {
+        if let Some((code, reason)) = fatal {
             let error = client_error("the producer can't go on", &KafkaError::MessageProduction(code));
             tracing::error!(target: "stream_kafka::client", "fatal producer error: {reason}");
             self.fail(&error);
@@ -150,9 +209,7 @@ impl Shared {
                 (state.round > state.flushed, state.waiting)
             };
             if flushing {
-                // Calling it directly: the crate's `flush` sleeps a flat 100 ms.
-                // SAFETY: the handle lives as long as `producer`.
-                unsafe { rd::rd_kafka_flush(self.producer.client().native_ptr(), millis(FLUSH)) };
+                self.flush();
                 self.serve();
                 self.after_flush(&mut said);
                 continue;
@@ -177,7 +234,7 @@ impl Shared {
             }
         } else {
             drop(state);
-            if let Some(trouble) = self.producer.context().take_trouble()
+            if let Some(trouble) = self.connection().take_trouble()
                 && !std::mem::replace(said, true)
             {
                 tracing::warn!("waiting to deliver {left} records: {trouble}");
@@ -194,6 +251,23 @@ impl Shared {
     }
 }
 
+#[cfg(feature = "sim")]
+impl Attended for Shared {
+    /// One turn of what the thread does: a fake handle has none.
+    fn attend(&self) {
+        self.serve();
+        let (flushing, waiting) = {
+            let state = self.lock();
+            (state.round > state.flushed, state.waiting)
+        };
+        if flushing {
+            self.after_flush(&mut false);
+        } else if waiting && self.has_room() {
+            self.wake_waiting();
+        }
+    }
+}
+
 fn millis(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }
@@ -206,19 +280,31 @@ impl ProducerHandle {
         capacity: usize,
         lossy: bool,
     ) -> Result<Arc<ProducerHandle>> {
+        let shared = |wire| {
+            Arc::new(Shared {
+                wire,
+                capacity,
+                lossy,
+                state: Mutex::default(),
+                closing: AtomicBool::new(false),
+                failed: AtomicBool::new(false),
+                waker: Waker::new(),
+            })
+        };
+        #[cfg(feature = "sim")]
+        if let Some(fake) = FakeProducer::new(settings)? {
+            let shared = shared(Wire::Fake(fake));
+            if let Wire::Fake(fake) = &shared.wire {
+                let attended: std::sync::Weak<dyn Attended> = Arc::<Shared>::downgrade(&shared);
+                fake.set_attended(attended);
+            }
+            return Ok(Arc::new(ProducerHandle { shared, thread: Mutex::default() }));
+        }
         let mut config: ClientConfig = settings.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         // Successes are counted by the queue's length; only failures are worth an event each.
         config.set("delivery.report.only.error", "true");
         let producer = config.create_with_context(Connection::new(settings)).map_err(|e| creation_error(&e))?;
-        let shared = Arc::new(Shared {
-            producer,
-            capacity,
-            lossy,
-            state: Mutex::default(),
-            closing: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            waker: Waker::new(),
-        });
+        let shared = shared(Wire::Native(producer));
         let for_thread = shared.clone();
         let thread = thread::spawn(&format!("{name}-producer"), move || for_thread.look_after())?;
         Ok(Arc::new(ProducerHandle { shared, thread: Mutex::new(Some(thread)) }))
@@ -258,7 +344,7 @@ impl ProducerHandle {
             state.arrived = 0;
             state.round += 1;
             drop(state);
-            self.shared.waker.wake();
+            self.shared.call();
         }
     }
 
@@ -283,7 +369,7 @@ impl ProducerHandle {
             return true;
         }
         self.shared.lock().waiting = true;
-        self.shared.waker.wake();
+        self.shared.call();
         false
     }
 
@@ -313,18 +399,39 @@ impl ProducerHandle {
 
     /// A topic to produce to.
     pub(crate) fn topic(self: &Arc<ProducerHandle>, topic: Topic) -> Result<ProducerTopic> {
-        let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
-        let client = self.shared.producer.client().native_ptr();
-        // SAFETY: the handle is alive, the name is NUL-terminated, a null configuration means defaults.
-        let raw = unsafe { rd::rd_kafka_topic_new(client, name.as_ptr(), std::ptr::null_mut()) };
-        let raw = NonNull::new(raw)
-            .ok_or_else(|| Error::internal(format!("the client has no handle for topic `{topic}`")))?;
+        let raw = match &self.shared.wire {
+            Wire::Native(native) => {
+                let name = CString::new(topic.as_str()).map_err(|_| Error::internal("a topic name with a NUL byte"))?;
+                let client = native.client().native_ptr();
+                // SAFETY: the handle is alive, the name is NUL-terminated, a null configuration means defaults.
+                let raw = unsafe { rd::rd_kafka_topic_new(client, name.as_ptr(), std::ptr::null_mut()) };
+                NonNull::new(raw)
+                    .ok_or_else(|| Error::internal(format!("the client has no handle for topic `{topic}`")))?
+            }
+            // Never looked at.
+            #[cfg(feature = "sim")]
+            Wire::Fake(_) => NonNull::dangling(),
+        };
         Ok(ProducerTopic { raw, topic, producer: self.clone() })
     }
 
-    /// The client library's producer.
-    pub(super) fn client(&self) -> &BaseProducer<Connection> {
-        &self.shared.producer
+    /// The client library's producer, or what stands in for it.
+    pub(super) fn wire(&self) -> &Wire {
+        &self.shared.wire
+    }
+
+    /// The time that waiting for its brokers takes.
+    pub(crate) fn time(&self) -> Time {
+        match &self.shared.wire {
+            Wire::Native(_) => Time::System(SystemClock::new()),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => Time::Virtual(fake.clock().clone()),
+        }
+    }
+
+    /// Whether it is that of a fake cluster.
+    pub(crate) fn is_fake(&self) -> bool {
+        !matches!(self.shared.wire, Wire::Native(_))
     }
 
     /// Waits until everything that was sent is acknowledged.
@@ -333,8 +440,7 @@ impl ProducerHandle {
     /// What [`ProducerHandle::check`] says.
     pub(crate) fn flush_now(&self) -> Result<()> {
         loop {
-            // SAFETY: the handle is alive.
-            unsafe { rd::rd_kafka_flush(self.shared.producer.client().native_ptr(), millis(FLUSH)) };
+            self.shared.flush();
             self.shared.serve();
             self.check()?;
             if self.shared.outstanding() == 0 {
@@ -345,7 +451,7 @@ impl ProducerHandle {
 
     /// Whether a connection was lost or refused since the last call.
     pub(crate) fn was_disturbed(&self) -> bool {
-        self.shared.producer.context().take_disturbance()
+        self.shared.connection().take_disturbance()
     }
 
     /// Takes over the subtasks of another handle, which nobody uses any more.
@@ -357,28 +463,36 @@ impl ProducerHandle {
 
     /// Who the handle is to the brokers.
     pub(crate) fn account(&self) -> &Account {
-        self.shared.producer.context().account()
+        self.shared.connection().account()
     }
 
     /// Whether a broker has not let the user in.
     pub(crate) fn is_refused(&self) -> bool {
-        self.shared.producer.context().is_refused()
+        self.shared.connection().is_refused()
     }
 
     /// Whether the user has the right; `None` if the brokers don't tell.
     pub(crate) fn may(&self, right: Right, resource: Resource<'_>, limit: Duration) -> Option<bool> {
-        may(self.shared.producer.client(), right, resource, limit)
+        match &self.shared.wire {
+            Wire::Native(native) => may(native.client(), right, resource, limit),
+            #[cfg(feature = "sim")]
+            Wire::Fake(_) => None,
+        }
     }
 
     /// The partitions of a topic, in order; `None` if there is no such topic.
     pub(crate) fn partitions(&self, topic: Topic, limit: Duration) -> Result<Option<Vec<i32>>, KafkaError> {
-        partitions(self.shared.producer.client(), topic.as_str(), limit)
+        match &self.shared.wire {
+            Wire::Native(native) => partitions(native.client(), topic.as_str(), limit),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.partitions(topic, limit),
+        }
     }
 
     /// Why a broker could not be reached, if that happened since the last call.
     pub(crate) fn trouble(&self) -> Option<String> {
         self.shared.serve();
-        self.shared.producer.context().take_trouble()
+        self.shared.connection().take_trouble()
     }
 }
 
@@ -386,13 +500,17 @@ impl Drop for ProducerHandle {
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         self.shared.waker.wake();
-        // Records of an aborted job are not waited for: they were never promised.
-        // SAFETY: the handle is alive.
-        unsafe {
-            rd::rd_kafka_purge(
-                self.shared.producer.client().native_ptr(),
-                rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING,
-            );
+        match &self.shared.wire {
+            // Records of an aborted job are not waited for: they were never promised.
+            // SAFETY: the handle is alive.
+            Wire::Native(native) => unsafe {
+                rd::rd_kafka_purge(
+                    native.client().native_ptr(),
+                    rd::RD_KAFKA_PURGE_F_QUEUE | rd::RD_KAFKA_PURGE_F_INFLIGHT | rd::RD_KAFKA_PURGE_F_NON_BLOCKING,
+                );
+            },
+            #[cfg(feature = "sim")]
+            Wire::Fake(_) => {}
         }
         if let Some(thread) = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic of the thread was already printed; nothing is left to do with it.
@@ -413,6 +531,9 @@ unsafe impl Send for ProducerTopic {}
 
 impl Drop for ProducerTopic {
     fn drop(&mut self) {
+        if self.producer.is_fake() {
+            return;
+        }
         // SAFETY: gives back the one reference this value owns, before the producer goes.
         unsafe { rd::rd_kafka_topic_destroy(self.raw.as_ptr()) };
     }
@@ -429,6 +550,23 @@ pub(crate) enum Refused {
 impl ProducerTopic {
     /// Copies a record into the send queue, for one partition.
     pub(crate) fn produce(&self, partition: i32, record: &ProducerRecord) -> Result<(), Refused> {
+        match &self.producer.shared.wire {
+            Wire::Native(native) => self.produce_native(native, partition, record),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => {
+                let produced = fake.produce(self.topic, partition, record);
+                produced.map_err(|error| self.refused(partition, record.value().map_or(0, <[u8]>::len), &error))
+            }
+        }
+    }
+
+    #[inline]
+    fn produce_native(
+        &self,
+        native: &BaseProducer<Connection>,
+        partition: i32,
+        record: &ProducerRecord,
+    ) -> Result<(), Refused> {
         let (value, key) = (as_raw(record.value()), as_raw(record.key()));
         let plain = record.timestamp().is_none() && record.headers().is_empty();
         let code = if plain {
@@ -448,7 +586,7 @@ impl ProducerTopic {
             // SAFETY: reads the error of this thread's last call.
             if answer == 0 { return Ok(()) } else { unsafe { rd::rd_kafka_last_error() } }
         } else {
-            self.produce_va(partition, record)
+            self.produce_va(native, partition, record)
         };
         match code {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
@@ -457,17 +595,18 @@ impl ProducerTopic {
                 if code == RDKafkaRespErr::RD_KAFKA_RESP_ERR__STATE {
                     self.producer.reason().map_err(Refused::Failed)?;
                 }
-                let what =
-                    format!("can't send a record of {} bytes to `{}` partition {partition}", value.1, self.topic);
-                let error = KafkaError::MessageProduction(code.into());
-                let topic = self.topic.as_str();
-                Err(Refused::Failed(self.producer.account().explain(&what, &error, Right::Write, topic)))
+                Err(self.refused(partition, value.1, &KafkaError::MessageProduction(code.into())))
             }
         }
     }
 
+    fn refused(&self, partition: i32, size: usize, error: &KafkaError) -> Refused {
+        let what = format!("can't send a record of {size} bytes to `{}` partition {partition}", self.topic);
+        Refused::Failed(self.producer.account().explain(&what, error, Right::Write, self.topic.as_str()))
+    }
+
     /// With timestamp and headers, which the plain call can't carry.
-    fn produce_va(&self, partition: i32, record: &ProducerRecord) -> RDKafkaRespErr {
+    fn produce_va(&self, native: &BaseProducer<Connection>, partition: i32, record: &ProducerRecord) -> RDKafkaRespErr {
         use rd::rd_kafka_vtype_t as kind;
         let (value, key) = (as_raw(record.value()), as_raw(record.key()));
         let headers = native_headers(record);
@@ -491,7 +630,7 @@ impl ProducerTopic {
             argument(kind::RD_KAFKA_VTYPE_HEADERS, &|u| u.headers = headers),
         ];
         let count = if headers.is_null() { arguments.len() - 1 } else { arguments.len() };
-        let client = self.producer.shared.producer.client().native_ptr();
+        let client = native.client().native_ptr();
         // SAFETY: `arguments` holds `count` tagged values, each with the field its tag names; what they point to is live.
         let error = unsafe { rd::rd_kafka_produceva(client, arguments.as_mut_ptr(), count) };
         if error.is_null() {

@@ -17,7 +17,7 @@ use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::producer::ProducerHandle;
+use super::producer::{ProducerHandle, Wire};
 use crate::record::Topic;
 
 /// A position of a group, with what was stored beside it.
@@ -71,16 +71,29 @@ fn c_string(name: &str) -> Result<CString, KafkaError> {
 impl ProducerHandle {
     /// Fences whoever used the same transactional id before, and waits until what they had under way is decided.
     pub(crate) fn init_transactions(&self, limit: Duration) -> Result<(), KafkaError> {
-        self.client().init_transactions(limit)
+        match self.wire() {
+            Wire::Native(native) => native.init_transactions(limit),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.init_transactions(limit),
+        }
     }
 
     /// Begins a transaction; asks nobody.
     pub(crate) fn begin_transaction(&self) -> Result<(), KafkaError> {
-        self.client().begin_transaction()
+        match self.wire() {
+            Wire::Native(native) => native.begin_transaction(),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.begin_transaction(),
+        }
     }
 
     /// Adds positions of a group to the transaction.
     pub(crate) fn add_offsets(&self, group: &str, offsets: &[StoredOffset], limit: Duration) -> Result<(), CallError> {
+        let native = match self.wire() {
+            Wire::Native(native) => native.client(),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => return fake.add_offsets(group, offsets, limit),
+        };
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for StoredOffset { topic, partition, offset, metadata } in offsets {
             let mut element = list.add_partition(topic.as_str(), *partition);
@@ -92,7 +105,7 @@ impl ProducerHandle {
         // group's metadata is destroyed here.
         unsafe {
             let metadata = rd::rd_kafka_consumer_group_metadata_new(group.as_ptr());
-            let client = self.client().client().native_ptr();
+            let client = native.native_ptr();
             let error = rd::rd_kafka_send_offsets_to_transaction(client, list.ptr(), metadata, millis(limit));
             rd::rd_kafka_consumer_group_metadata_destroy(metadata);
             result(error)
@@ -101,21 +114,37 @@ impl ProducerHandle {
 
     /// Commits the transaction; everything in it is flushed.
     pub(crate) fn commit_transaction(&self, limit: Duration) -> Result<(), CallError> {
-        // SAFETY: the handle is alive.
-        unsafe { result(rd::rd_kafka_commit_transaction(self.client().client().native_ptr(), millis(limit))) }
+        match self.wire() {
+            // SAFETY: the handle is alive.
+            Wire::Native(native) => unsafe {
+                result(rd::rd_kafka_commit_transaction(native.client().native_ptr(), millis(limit)))
+            },
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.end_transaction(true, limit),
+        }
     }
 
     /// Gives the transaction up; what is in it never appears.
     pub(crate) fn abort_transaction(&self, limit: Duration) -> Result<(), CallError> {
-        // SAFETY: the handle is alive.
-        unsafe { result(rd::rd_kafka_abort_transaction(self.client().client().native_ptr(), millis(limit))) }
+        match self.wire() {
+            // SAFETY: the handle is alive.
+            Wire::Native(native) => unsafe {
+                result(rd::rd_kafka_abort_transaction(native.client().native_ptr(), millis(limit)))
+            },
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => fake.end_transaction(false, limit),
+        }
     }
 
     /// Every position of a group. A position that is part of a transaction that is not decided yet is an error that may
     /// pass (KIP-447).
     pub(crate) fn stored_offsets(&self, group: &str, limit: Duration) -> Result<Vec<StoredOffset>, KafkaError> {
+        let client = match self.wire() {
+            Wire::Native(native) => native.client().native_ptr(),
+            #[cfg(feature = "sim")]
+            Wire::Fake(fake) => return fake.stored_offsets(group, limit),
+        };
         let group = c_string(group)?;
-        let client = self.client().client().native_ptr();
         let mut reason: [c_char; 128] = [0; 128];
         let failed = |code: RDKafkaRespErr| KafkaError::OffsetFetch(code.into());
         // SAFETY: the handle is alive for the whole call. Queue, options and request are made, used and destroyed here;

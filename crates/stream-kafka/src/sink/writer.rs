@@ -179,7 +179,8 @@ pub(super) fn find_partitions(
     let what = format!("can't read the partitions of `{topic}`");
     let name = topic.as_str();
     let question = Question { what: &what, brokers, account: producer.account(), right: Right::Write, topic: name };
-    let signs = Signs { trouble: &|| producer.trouble(), refused: &|| producer.is_refused() };
+    let (time, trouble, refused) = (producer.time(), || producer.trouble(), || producer.is_refused());
+    let signs = Signs { time: &time, trouble: &trouble, refused: &refused };
     let found = wait_for(&question, limit, stopping, &signs, |patience| producer.partitions(topic, patience))?;
     found.ok_or_else(|| {
         Error::new(ErrorKind::Config, format!("no such topic on {brokers}: `{topic}`"))

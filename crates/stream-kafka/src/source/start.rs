@@ -176,7 +176,7 @@ pub(super) fn ask<R>(
         handle.trouble()
     };
     let asked = Question { what, brokers: &description.brokers, account: handle.account(), right, topic };
-    let signs = Signs { trouble: &trouble, refused: &|| handle.is_refused() };
+    let signs = Signs { time: &handle.time(), trouble: &trouble, refused: &|| handle.is_refused() };
     wait_for(&asked, limit, &|| context.is_stopping(), &signs, |patience| question(handle, patience))
 }
 

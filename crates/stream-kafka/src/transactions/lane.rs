@@ -18,6 +18,8 @@ use stream_core::{Error, ErrorKind, Released, Result};
 
 use super::Cluster;
 use super::buffer::RecordBuffer;
+#[cfg(test)]
+use super::simulation::{Bug, is_planted};
 use crate::client::producer::{ProducerHandle, ProducerTopic, Refused};
 use crate::record::Topic;
 use crate::schema::ProducerRecord;
@@ -77,6 +79,10 @@ impl Lane {
 
     /// What is written from here on belongs to the next epoch.
     pub(crate) fn close(&mut self, epoch: u64) {
+        #[cfg(test)]
+        if is_planted(Bug::LaneStaysOpen) {
+            return;
+        }
         self.closed = self.cluster.is_some().then_some(epoch);
     }
 

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stream_core::clock::{Clock, SystemClock};
 use stream_core::{Error, ErrorKind, Result, StagedCommitter};
 
 use super::buffer::RecordBuffer;
@@ -123,7 +122,8 @@ impl LogCommitter {
     ) -> Result<R> {
         let (account, topic) = (producer.account(), self.topic.as_str());
         let asked = Question { what, brokers: &self.brokers, account, right: Right::Write, topic };
-        let signs = Signs { trouble: &|| producer.trouble(), refused: &|| producer.is_refused() };
+        let (time, trouble, refused) = (producer.time(), || producer.trouble(), || producer.is_refused());
+        let signs = Signs { time: &time, trouble: &trouble, refused: &refused };
         wait_for(&asked, self.patience, &*self.stopping, &signs, question)
     }
 
@@ -199,12 +199,13 @@ impl LogCommitter {
         let marker: Vec<_> = marker.collect();
         let what = "can't add the marker of an epoch";
         let mut repeated = insist(&call, what, |limit| producer.add_offsets(&self.name, &marker, limit))?;
-        let (clock, what) = (SystemClock::new(), "can't commit an epoch");
+        let (time, what) = (producer.time(), "can't commit an epoch");
+        let sent = time.now();
         repeated |= insist(&call, what, |limit| producer.commit_transaction(limit))?;
         session.written = Some(place);
         Ok(self.bump == EpochBump::OnDisturbance
             && !repeated
-            && clock.monotonic() <= CLEAN
+            && time.now() - sent <= CLEAN
             && !producer.was_disturbed())
     }
 }

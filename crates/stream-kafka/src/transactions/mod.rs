@@ -12,6 +12,7 @@ mod lane;
 pub(crate) mod log;
 mod name;
 mod places;
+mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
