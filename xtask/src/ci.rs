@@ -9,7 +9,7 @@ use crate::test::cargo;
 use crate::{process, test, tidy};
 
 /// Runs all stages; the first that fails ends it with its exit code.
-pub(crate) fn run() -> Result<u8> {
+pub(crate) fn run(tests: &test::Arguments) -> Result<u8> {
     let started = Instant::now();
     for stage in ["fmt", "clippy", "docs", "tidy", "test"] {
         eprintln!("==> {stage} (after {} s)", started.elapsed().as_secs());
@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<u8> {
                 cargo_stage(cargo().args(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))?
             }
             "tidy" => tidy::run()?,
-            _ => test::run(&test::Arguments::default())?,
+            _ => test::run(tests)?,
         };
         if code != 0 {
             eprintln!("==> {stage} failed (after {} s)", started.elapsed().as_secs());

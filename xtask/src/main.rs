@@ -39,7 +39,7 @@ enum Task {
     /// Run all tests against a real Kafka, started and stopped here.
     Test(test::Arguments),
     /// Run what has to pass before a change lands: fmt, clippy, docs, tidy, test.
-    Ci,
+    Ci(test::Arguments),
     /// Check the rules of the house that no compiler knows.
     Tidy,
     /// Build the book and the API documentation.
@@ -67,7 +67,7 @@ fn run(task: Task) -> anyhow::Result<u8> {
     match task {
         Task::Kafka(arguments) => kafka::run(arguments),
         Task::Test(arguments) => test::run(&arguments),
-        Task::Ci => ci::run(),
+        Task::Ci(tests) => ci::run(&tests),
         Task::Tidy => tidy::run(),
         Task::Docs => docs::run(),
         Task::Bench(arguments) => bench::run(&arguments),

@@ -10,6 +10,8 @@ pub mod checkpoints;
 pub mod copy;
 pub mod dispatch;
 pub mod engine;
+mod figures;
+pub mod latency;
 mod measure;
 pub mod prices;
 pub mod process;

@@ -30,6 +30,26 @@ fn exactly_once_a_job_that_is_killed_writes_everything_once() {
 }
 
 #[test]
+fn exactly_once_with_windows_on_another_cluster() {
+    let (ok, said) = chaos(&["--kills", "4", "--seed", "1", "--second-cluster"]);
+    assert!(ok && said.contains("chaos: ok. 4 kills; mode exactly-once"), "{said}");
+}
+
+#[test]
+#[ignore = "takes two minutes, one of which the second cluster is down"]
+fn exactly_once_while_another_cluster_is_down_for_a_minute() {
+    let (ok, said) = chaos(&["--kills", "20", "--seed", "2026", "--second-cluster"]);
+    assert!(ok && said.contains("chaos: ok. 20 kills, second cluster down for a minute"), "{said}");
+}
+
+#[test]
+#[ignore = "takes five minutes and three brokers"]
+fn exactly_once_while_each_of_three_brokers_is_killed_five_times() {
+    let (ok, said) = chaos(&["--kills", "15", "--seed", "1", "--replicated", "--brokers"]);
+    assert!(ok && said.contains("15 broker crashes"), "{said}");
+}
+
+#[test]
 fn the_audit_of_exactly_once_finds_sinks_that_write_at_least_once() {
     let (ok, said) = chaos(&["--kills", "8", "--seed", "1", "--plant-bug"]);
     assert!(!ok && said.contains("counts in Kafka: records twice"), "{said}");

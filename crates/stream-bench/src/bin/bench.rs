@@ -1,4 +1,4 @@
-//! What `cargo xtask bench` runs: W1, W4 and W5 (the engine beside the bare client loop), windows, state and checkpoints
+//! What `cargo xtask bench` runs: W1, W4 and W5 (the engine beside the bare client loop), W2 beside W1, latency, windows, state and checkpoints
 //! without Kafka, derived schemas beside hand-written ones, and the dispatch table.
 //!
 //! Every contestant is a process of its own, pinned to core 0 where `taskset` is there, the broker to core 1. Runs
@@ -14,7 +14,7 @@ use stream_bench::copy::Copy;
 use stream_bench::process::{failed, pinned};
 use stream_bench::raw::{Auctions, Bidders, Work};
 use stream_bench::usage::{now_ms, usage};
-use stream_bench::{auctions, bidders, checkpoints, dispatch, engine, raw, schemas, windows};
+use stream_bench::{auctions, bidders, checkpoints, dispatch, engine, latency, raw, schemas, windows};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
 use stream_kafka::{KafkaSink, KafkaSource, OffsetsInitializer, ProducerRecord, RawRecord};
@@ -25,6 +25,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PARTITIONS: i32 = 4;
 const EVENTS: u64 = 2_000_000;
 const RUNS: usize = 5;
+
+/// Enough for some seconds, and so for some checkpoints that are a second apart.
+const LONG_EVENTS: u64 = 6_000_000;
 
 /// Enough for nearly every bidder to have some, and for a checkpoint of them before the last one.
 const BIDDER_EVENTS: u64 = 8_000_000;
@@ -47,6 +50,10 @@ fn main() -> ExitCode {
         ["checkpoints-child", scenario, dir] => {
             checkpoints::child(scenario, Path::new(dir)).map(|line| println!("{line}"))
         }
+        ["latency-child", servers, from, to, interval, dir] => {
+            latency::child(servers, from, to, interval.parse().ok(), Path::new(dir))
+        }
+        ["latency"] => latency_and_restart().map(|text| println!("{text}")),
         ["dispatch"] => {
             println!("{}", dispatch::run());
             Ok(())
@@ -65,7 +72,7 @@ fn main() -> ExitCode {
         ["w1", events, runs] => {
             w1(events.parse().unwrap_or(EVENTS), runs.parse().unwrap_or(RUNS)).map(|table| println!("{table}"))
         }
-        ["w2"] => w2(EVENTS, RUNS).map(|table| println!("{table}")),
+        ["w2"] => w2(LONG_EVENTS, RUNS).map(|table| println!("{table}")),
         ["w4"] => w4(EVENTS, RUNS).map(|table| println!("{table}")),
         ["w5"] => w5(BIDDER_EVENTS, BIDDER_RUNS).map(|table| println!("{table}")),
         ["checkpoints"] => checkpoints::table().map(|table| println!("{table}")),
@@ -79,7 +86,7 @@ fn main() -> ExitCode {
         }),
         _ => {
             eprintln!(
-                "usage: bench [--write | w1 [EVENTS RUNS] | w2 | w4 | w5 | engine | memory | windows | checkpoints | schemas | \
+                "usage: bench [--write | w1 [EVENTS RUNS] | w2 | w4 | w5 | latency | engine | memory | windows | checkpoints | schemas | \
                  dispatch]"
             );
             return ExitCode::from(2);
@@ -96,14 +103,21 @@ fn main() -> ExitCode {
 
 /// The whole of docs/benchmarks.md.
 fn page() -> Result<String> {
-    let (w1, w2, w4, w5) = (w1(EVENTS, RUNS)?, w2(EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
-    let checkpoints = checkpoints::table()?;
+    let (w1, w2, w4, w5) = (w1(EVENTS, RUNS)?, w2(LONG_EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
+    let (latency, checkpoints) = (latency_and_restart()?, checkpoints::table()?);
     let (engine, windows) = (engine::table(RUNS)?, windows::table(WINDOW_EVENTS, RUNS)?);
     let (memory, schemas, dispatch) = (fresh_memory()?, schemas::run(), dispatch::run());
     Ok(format!(
-        "{HEAD}\n## W1\n\n{w1}\n## W2\n\n{w2}\n## W4\n\n{w4}\n## W5\n\n{w5}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n\
+        "{HEAD}\n## W1\n\n{w1}\n## W2\n\n{w2}\n## W4\n\n{w4}\n## W5\n\n{w5}\n## Latency\n\n{latency}\n## Engine without Kafka\n\n{engine}\n{memory}\n\n\
          ## Checkpoints\n\n{checkpoints}\n## Windows without Kafka\n\n{windows}\n## Schemas\n\n{schemas}\n## Dispatch\n\n{dispatch}"
     ))
+}
+
+/// How long a record takes, and how long a killed job.
+fn latency_and_restart() -> Result<String> {
+    pin_broker();
+    let (table, restarts) = (latency::table(&bootstrap())?, latency::restarts(&bootstrap())?);
+    Ok(format!("{table}\n### Restart after SIGKILL, with Kafka\n\n{restarts}"))
 }
 
 /// What state takes of memory, in a process that has done nothing else.

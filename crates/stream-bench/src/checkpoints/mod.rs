@@ -22,9 +22,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stream_core::{Error, ErrorKind, Result};
 
+use crate::figures::{quantile, sorted};
 use crate::process::{failed, pinned};
 use crate::usage::usage;
-use figures::{Span, millis, quantile, sorted, spans};
+use figures::{Span, millis, spans};
 use job::{Checkpointing, Says};
 use numbers::{KEYS, Log, Numbers, Pace};
 

@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use stream_core::Result;
 
-use super::figures::{millis, quantile, sorted};
+use super::figures::millis;
 use super::numbers::KEYS;
+use crate::figures::{quantile, sorted};
 use crate::process::{failed, pinned};
 
 /// How many checkpoints of all keys the process has taken whose state is restored: where they hold what has changed
