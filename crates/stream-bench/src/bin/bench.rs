@@ -103,7 +103,8 @@ fn main() -> ExitCode {
 
 /// The whole of docs/benchmarks.md.
 fn page() -> Result<String> {
-    let (w1, w2, w4, w5) = (w1(EVENTS, RUNS)?, w2(LONG_EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
+    let (w1, w2, w4, w5) =
+        (w1(EVENTS, RUNS)?, w2(LONG_EVENTS, RUNS)?, w4(EVENTS, RUNS)?, w5(BIDDER_EVENTS, BIDDER_RUNS)?);
     let (latency, checkpoints) = (latency_and_restart()?, checkpoints::table()?);
     let (engine, windows) = (engine::table(RUNS)?, windows::table(WINDOW_EVENTS, RUNS)?);
     let (memory, schemas, dispatch) = (fresh_memory()?, schemas::run(), dispatch::run());
