@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stream_core::{Configuration, Result, StreamingContext};
 use stream_kafka::admin::Admin;
@@ -104,7 +104,6 @@ pub fn table(bootstrap: &str) -> Result<String> {
     );
     let mut row = |name: &str, latencies: &[f64], target: &str| {
         let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|q| quantile(latencies, q));
-        eprintln!("{name}: {p50:.2} {p95:.2} {p99:.2} of {}", latencies.len());
         text.push_str(&format!("| {name} | {p50:.2} | {p95:.2} | {p99:.2} | {target} |\n"));
     };
     let input = Input::start(bootstrap, &admin)?;
@@ -163,6 +162,8 @@ fn micros() -> u64 {
     now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }
 
+type Feeder = ThreadedProducer<DefaultProducerContext>;
+
 /// A topic that is written to at a steady pace.
 struct Input {
     topic: String,
@@ -174,7 +175,7 @@ impl Input {
     fn start(bootstrap: &str, admin: &Admin) -> Result<Input> {
         let topic = format!("bench-latency-{}", now_ms());
         admin.create_topic(&topic, PARTITIONS, 1)?;
-        let producer: BaseProducer = ClientConfig::new()
+        let producer: Feeder = ClientConfig::new()
             .set("bootstrap.servers", bootstrap)
             .set("linger.ms", "0")
             .create()
@@ -192,16 +193,17 @@ impl Input {
     }
 }
 
-fn feed(producer: &BaseProducer, topic: &str, stop: &AtomicBool) -> std::result::Result<(), String> {
-    let (begun, mut steps, mut value) = (Instant::now(), 0, vec![b'.'; VALUE]);
+fn feed(producer: &Feeder, topic: &str, stop: &AtomicBool) -> std::result::Result<(), String> {
+    let (begun, mut steps, mut value) = (Instant::now(), 0_u32, vec![b'.'; VALUE]);
     while !stop.load(Ordering::Relaxed) {
-        for i in 0..RECORDS_OF_STEP {
+        // Those of one step in one partition: a request for each of four partitions in each step would keep the broker busy
+        // with the feed alone.
+        let partition = i32::try_from(steps).unwrap_or(0) % PARTITIONS;
+        for _ in 0..RECORDS_OF_STEP {
             value[..8].copy_from_slice(&micros().to_le_bytes());
-            let partition = i32::try_from(i).unwrap_or(0) % PARTITIONS;
             let record = BaseRecord::<(), _>::to(topic).payload(&value).partition(partition);
             producer.send(record).map_err(|(error, _)| error.to_string())?;
         }
-        producer.poll(Duration::ZERO);
         steps += 1;
         // It catches up after a stall, and a record's time is the one at which it is sent.
         std::thread::sleep((begun + STEP * steps).saturating_duration_since(Instant::now()));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
@@ -89,6 +89,22 @@ impl Admin {
         let options = AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT));
         let answers = pollster::block_on(self.client.delete_topics(&[name], &options));
         self.check(&format!("can't delete topic `{name}`"), answers)
+    }
+
+    /// A setting of a topic, as the brokers have it; none if they know no such setting.
+    ///
+    /// # Errors
+    /// `Config` if the brokers refuse, `Unavailable` if they do not answer.
+    pub fn topic_setting(&self, topic: &str, key: &str) -> Result<Option<String>> {
+        let what = format!("can't read the settings of topic `{topic}`");
+        let options = AdminOptions::new().request_timeout(Some(LIMIT));
+        let answers = pollster::block_on(self.client.describe_configs(&[ResourceSpecifier::Topic(topic)], &options));
+        let mut answers = answers.map_err(|e| client_error(&what, &e))?.into_iter();
+        match answers.next() {
+            Some(Ok(resource)) => Ok(resource.get(key).and_then(|entry| entry.value.clone())),
+            Some(Err(code)) => Err(Error::new(ErrorKind::Config, format!("{what}: {code}"))),
+            None => Ok(None),
+        }
     }
 
     fn check(

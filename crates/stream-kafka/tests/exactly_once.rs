@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{LIMIT, context, ended, sorted_numbers};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -24,21 +26,33 @@ struct Copy<'a> {
     from: String,
     to: String,
     semantic: &'static str,
+    /// `commit.marker-topic`.
+    marker_topic: Option<String>,
 }
 
 impl<'a> Copy<'a> {
     fn new(kafka: &'a KafkaFixture, partitions: i32) -> Copy<'a> {
         let (from, to) = (kafka.topic("from", partitions), kafka.topic("to", partitions));
-        Copy { kafka, store: MemoryStore::new(), application: to.clone(), from, to, semantic: "EXACTLY_ONCE" }
+        Copy {
+            kafka,
+            store: MemoryStore::new(),
+            application: to.clone(),
+            from,
+            to,
+            semantic: "EXACTLY_ONCE",
+            marker_topic: None,
+        }
     }
 
     fn context(&self) -> StreamingContext {
         let (servers, group) = (self.kafka.bootstrap(), self.kafka.group());
         let Copy { from, to, semantic, application, .. } = self;
+        let marker_topic = self.marker_topic.as_ref().map(|topic| format!("  commit.marker-topic: {topic}\n"));
+        let marker_topic = marker_topic.unwrap_or_default();
         context(&format!(
             "application.id: {application}\nexecution.checkpointing.interval: 100 ms\n\
              kafka.source:\n  bootstrap.servers: {servers}\n  topic: {from}\n  group.id: {group}\n  auto.offset.reset: earliest\n\
-             kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: {semantic}\n"
+             kafka.sink:\n  bootstrap.servers: {servers}\n  topic: {to}\n  semantic: {semantic}\n{marker_topic}"
         ))
         .checkpoint_store(self.store.clone())
     }
@@ -327,7 +341,15 @@ fn two_jobs_may_share_a_group_as_their_markers_lie_in_groups_of_their_own() {
     let one = Copy::new(&kafka, 3);
     let to = kafka.topic("other", 3);
     let (from, application) = (one.from.clone(), to.clone());
-    let other = Copy { kafka: &kafka, store: MemoryStore::new(), application, from, to, semantic: "EXACTLY_ONCE" };
+    let other = Copy {
+        kafka: &kafka,
+        store: MemoryStore::new(),
+        application,
+        from,
+        to,
+        semantic: "EXACTLY_ONCE",
+        marker_topic: None,
+    };
     for round in 0..3 {
         fill(&kafka, &one.from, round * 600);
         for job in [&one, &other] {
@@ -403,6 +425,11 @@ fn an_idle_job_outlives_the_retention_of_offsets_and_one_that_was_down_is_refuse
     );
     let kafka = KafkaFixture::on(cluster.bootstrap(), "eos-retention");
     let job = Copy::new(&kafka, 3);
+    let of_season = KafkaFixture::on(cluster.bootstrap(), "eos-season");
+    let mut seasonal = Copy::new(&of_season, 3);
+    seasonal.marker_topic = Some(marker_topic(&kafka, "compact"));
+    fill(&of_season, &seasonal.from, 0);
+    run(&seasonal, seasonal.context(), 600);
     fill(&kafka, &job.from, 0);
     let (handle, _) = job.start();
     wait_until("all is committed", LIMIT, || handle.is_finished() || job.committed().len() >= 600);
@@ -429,6 +456,64 @@ fn an_idle_job_outlives_the_retention_of_offsets_and_one_that_was_down_is_refuse
     fill(&kafka, &job.from, 1200);
     run(&job, job.context().restore_from(newest).rewind(), 1800);
     assert_eq!(job.committed(), (0..1800).collect::<Vec<_>>());
+
+    // A topic forgets nothing.
+    fill(&of_season, &seasonal.from, 600);
+    run(&seasonal, seasonal.context(), 1200);
+    assert_eq!(seasonal.committed(), (0..1200).collect::<Vec<_>>());
+}
+
+/// A topic for markers.
+fn marker_topic(kafka: &KafkaFixture, policy: &str) -> String {
+    let name = format!("{}-markers-{policy}", kafka.group());
+    let client = ClientConfig::new().set("bootstrap.servers", kafka.bootstrap()).create();
+    let client: AdminClient<DefaultClientContext> = client.expect("a client");
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", policy);
+    let answers = pollster::block_on(client.create_topics([&topic], &AdminOptions::new())).expect("an answer");
+    assert!(matches!(&answers[..], [Ok(_)]), "{answers:?}");
+    let admin = Admin::new(kafka.bootstrap()).expect("a broker");
+    wait_until("the topic is there", LIMIT, || admin.partitions(&name).is_ok_and(|count| count == 1));
+    name
+}
+
+#[test]
+fn a_topic_for_the_marker_may_be_named_and_taken_away_between_runs() {
+    let kafka = KafkaFixture::new("eos-marker");
+    let mut job = Copy::new(&kafka, 3);
+    let markers = marker_topic(&kafka, "compact");
+    for (round, named) in [false, true, true, false, true].into_iter().enumerate() {
+        let begun = 600 * round;
+        fill(&kafka, &job.from, begun as u64);
+        job.marker_topic = named.then(|| markers.clone());
+        let (handle, _) = job.start();
+        wait_until("some is committed", LIMIT, || handle.is_finished() || job.committed().len() > begun);
+        handle.abort();
+        ended(&handle).expect_err("aborted");
+        run(&job, job.context(), begun + 600);
+    }
+    assert_eq!(job.committed(), (0..3000).collect::<Vec<_>>());
+    let last = kafka.read_committed(&markers).pop().expect("markers");
+    let key = String::from_utf8_lossy(last.key.as_deref().unwrap_or_default()).into_owned();
+    assert!(key.starts_with("stream-rs/") && last.value.contains("\"incarnation\""), "{key}: {}", last.value);
+
+    job.marker_topic = Some("nowhere".to_owned());
+    let error = refusal(&job);
+    assert_eq!(error.message(), "there is no topic `nowhere`, which commit.marker-topic names");
+    let deleting = marker_topic(&kafka, "delete");
+    job.marker_topic = Some(deleting.clone());
+    let error = refusal(&job);
+    let told = format!(
+        "topic `{deleting}`, which commit.marker-topic names, has cleanup.policy=delete: it would lose the marker"
+    );
+    assert_eq!(error.message(), told);
+    let elsewhere = KafkaFixture::new("eos-marker-other");
+    let mut other = Copy::new(&elsewhere, 3);
+    other.marker_topic = Some(markers);
+    let error = refusal(&other);
+    assert!(error.message().contains("holds the marker of"), "{error}");
+    job.marker_topic = None;
+    fill(&kafka, &job.from, 3000);
+    run(&job, job.context(), 3600);
 }
 
 /// Why the job does not start.

@@ -39,7 +39,8 @@ const HEAD: &str = "# Benchmarks
 
 Figures of one run of `cargo xtask bench -- --write` on a shared machine with two cores: the broker (a real Kafka
 4.3.1) on core 1, each contestant on core 0, in turns. Read the ratios; absolute figures vary with the machine and its
-neighbours. What was written is read back and compared with what should be there, or the run does not count.
+neighbours. What was written is read back and compared with what should be there, or the run does not count. [Beside
+other engines](peers.md) is another page.
 ";
 
 fn main() -> ExitCode {

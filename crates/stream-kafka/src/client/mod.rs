@@ -12,6 +12,7 @@
 pub(crate) mod connection;
 #[allow(unsafe_code, reason = "the batch queue has no safe wrapper")]
 pub(crate) mod consumer;
+pub(crate) mod last;
 #[allow(unsafe_code, reason = "the produce call by topic handle has no safe wrapper")]
 pub(crate) mod producer;
 #[allow(unsafe_code, reason = "asking for authorized operations has no safe wrapper")]

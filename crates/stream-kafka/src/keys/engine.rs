@@ -59,6 +59,9 @@ pub struct EngineSettings {
     /// `commit.epoch-bump`: when the producer of exactly-once gets a new epoch. By default after every commit if they are 5 s
     /// apart or more, otherwise after one that was disturbed.
     pub epoch_bump: Option<EpochBump>,
+    /// `commit.marker-topic`: a compacted topic that holds the marker of exactly-once, too, so that a job may rest for longer
+    /// than Kafka remembers groups.
+    pub marker_topic: Option<String>,
     /// `schema.registry.url` and its relatives.
     pub schema_registry: Option<SchemaRegistry>,
     /// `on_bad_record`. Default: fail.
@@ -99,6 +102,7 @@ impl Default for EngineSettings {
             transactional_id: None,
             transaction_timeout: None,
             epoch_bump: None,
+            marker_topic: None,
             schema_registry: None,
             on_bad_record: None,
             bad_records_max_ratio: None,
@@ -125,6 +129,18 @@ pub enum Semantic {
     ExactlyOnce,
     /// No promise.
     None,
+}
+
+impl EngineSettings {
+    /// The key of what transactions are made by in which this differs from other settings.
+    pub(crate) fn differs_in_transactions(&self, other: &EngineSettings) -> Option<&'static str> {
+        let differs = [
+            ("transaction.timeout.ms", self.transaction_timeout != other.transaction_timeout),
+            ("commit.epoch-bump", self.epoch_bump != other.epoch_bump),
+            ("commit.marker-topic", self.marker_topic != other.marker_topic),
+        ];
+        differs.into_iter().find_map(|(key, differs)| differs.then_some(key))
+    }
 }
 
 /// When the producer of exactly-once gets a new epoch (`commit.epoch-bump`). Only a new epoch is proof against a request

@@ -272,6 +272,7 @@ pub const ROWS: &[Row] = rows! {
     "pattern" Source Engine [] (NAME) "StreamPark: regular expression of topic names; not together with `topic`"
     "semantic" Sink Engine [] (NAME) "StreamPark: `AT_LEAST_ONCE` (default), `EXACTLY_ONCE`, `NONE`"
     "commit.epoch-bump" Sink Engine [] (Rule::Words(&["always", "on_disturbance"])) "stream-rs: when the producer of exactly-once gets a new epoch; default `always` for checkpoint intervals of 5 s and more, else `on_disturbance`"
+    "commit.marker-topic" Sink Engine [] (NAME) "stream-rs: a compacted topic that holds the marker of exactly-once, too, for a job that rests longer than Kafka remembers groups (`offsets.retention.minutes`)"
     "start.from.timestamp" Source Engine [] (int(0, LONG)) "StreamPark: milliseconds since the epoch, for partitions without an offset of their own"
     "start.from.offset.topic" Source Engine [] (NAME) "StreamPark: the topics that have a `start.from.offset.<topic>`"
     "start.from.offset.<topic>" Source Engine [] (NAME) "StreamPark: `0:182,1:183` is partition:offset"

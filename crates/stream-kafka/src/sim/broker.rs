@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use crate::client::ErrorCode;
 use crate::client::consumer::TopicPartition;
+use crate::client::last::{LastRecord, PARTITION};
 use crate::client::transactional::StoredOffset;
 use crate::record::{Headers, ReadHeaders, Topic};
 use crate::schema::ProducerRecord;
@@ -161,6 +162,18 @@ impl Broker {
             (Some(record), _) => Read::Record(offset, record),
             (None, _) => Read::Hidden,
         })
+    }
+
+    /// The last record that a reader of committed records sees of a topic with one partition.
+    pub(super) fn last(&self, topic: Topic) -> Option<LastRecord> {
+        let split = (topic, PARTITION);
+        let offsets = (0..self.end(split, true).ok()?).rev();
+        let mut records = offsets.filter_map(|offset| match self.read(split, offset, true) {
+            Ok(Read::Record(_, record)) => Some(record),
+            _ => None,
+        });
+        let bytes = |bytes: &Option<Vec<u8>>| bytes.clone().unwrap_or_default();
+        records.next().map(|record| LastRecord { key: bytes(&record.key), value: bytes(&record.value) })
     }
 
     /// Appends without a transaction.

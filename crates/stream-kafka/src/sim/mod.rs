@@ -35,8 +35,9 @@ use broker::{Broker, Read, Writer};
 use client::Sending;
 pub(crate) use client::{Attended, FakeConsumer, FakeLane, FakeProducer};
 
-use crate::client::ErrorCode;
+use crate::client::last::LastRecord;
 use crate::client::transactional::StoredOffset;
+use crate::client::{ClientError, ErrorCode};
 use crate::record::Topic;
 
 /// What `bootstrap.servers` begins with.
@@ -50,6 +51,8 @@ pub enum Request {
     Metadata,
     /// Where a log begins and ends.
     LogEnds,
+    /// The last record of a topic.
+    Fetch,
     /// The positions of a group.
     Offsets,
     /// To store positions of a group without a transaction.
@@ -198,6 +201,18 @@ fn named(settings: &BTreeMap<String, String>) -> Result<Option<Arc<Cluster>>> {
 /// The clock of the fake cluster that these settings name.
 pub(crate) fn clock(settings: &BTreeMap<String, String>) -> Option<VirtualClock> {
     named(settings).ok().flatten().map(|cluster| cluster.clock.clone())
+}
+
+/// The last committed record of a topic, if the cluster that these settings name is a fake one.
+pub(crate) fn last_record(
+    settings: &BTreeMap<String, String>,
+    topic: Topic,
+    limit: Duration,
+) -> Option<std::result::Result<Option<LastRecord>, ClientError>> {
+    let cluster = named(settings).ok().flatten()?;
+    let client = settings.get("client.id").cloned().unwrap_or_default();
+    let answer = cluster.carry(&client, Request::Fetch, limit, |state, _, _| Ok(state.broker.last(topic)));
+    Some(answer.map_err(ClientError::MessageConsumption))
 }
 
 impl Default for FakeKafka {

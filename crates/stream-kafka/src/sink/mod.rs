@@ -422,8 +422,8 @@ where
         let (application, job, uid) = (&self.application, context.job(), context.operator.uid());
         let stopping = context.stopping();
         let stopping = move || stopping();
-        let (max_block, bump) = (engine.max_block, self.description()?.bump);
-        let made = LogCommitter::new(client, brokers, *topic, application, job, uid, max_block, bump, stopping);
+        let bump = self.description()?.bump;
+        let made = LogCommitter::new(client, brokers, *topic, application, job, uid, engine, bump, stopping);
         Ok(Box::new(made))
     }
 

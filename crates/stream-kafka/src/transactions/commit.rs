@@ -12,6 +12,7 @@ use std::time::Duration;
 use stream_core::thread;
 use stream_core::{Error, ErrorKind, Marker, Result, SplitPosition, TransactionRun, Transactions};
 
+use super::marker::{Ask, MarkerPlace};
 #[cfg(test)]
 use super::simulation::{Bug, is_planted};
 use super::{Cluster, name, places};
@@ -156,15 +157,19 @@ impl KafkaTransactions {
         run: &TransactionRun,
         stopping: &dyn Fn() -> bool,
     ) -> Result<Option<Marker>> {
-        let group = name::of_job(run);
-        let what = format!("can't read the marker in group `{group}`");
-        let offsets = self.ask(producer, stopping, &what, |limit| producer.stored_offsets(&group, limit))?;
-        let markers = offsets.iter().map(|stored| Marker::decode(&stored.metadata)).collect::<Result<Vec<_>>>();
+        let place = self.place(run);
+        let found = place.read(producer, &self.settings(), &Asking { of: self, producer, stopping })?;
+        let markers = found.iter().map(|text| Marker::decode(text)).collect::<Result<Vec<_>>>();
         let markers = markers.map_err(|error| {
-            let message = format!("{what}: {}", error.message());
+            let message = format!("can't read the marker in group `{}`: {}", place.name, error.message());
             Error::new(error.kind(), message).with_hint(error.hint().unwrap_or_default())
         })?;
         Ok(markers.into_iter().max_by_key(Marker::place))
+    }
+
+    fn place(&self, run: &TransactionRun) -> MarkerPlace {
+        let topic = self.cluster.parts().engine.marker_topic.as_deref().map(Topic::new);
+        MarkerPlace { name: name::of_job(run), topic }
     }
 
     /// Existing partitions, of several topics if there are some: whoever deletes a topic deletes what lies on it.
@@ -241,19 +246,11 @@ impl KafkaTransactions {
         let run = self.run.clone().ok_or_else(|| Error::internal("a commit before anybody has taken over"))?;
         let producer = self.cluster.producer()?;
         let call = Call { producer: &producer, brokers: self.cluster.brokers() };
+        let (place, text) = (self.place(&run), marker.encode()?);
+        place.send(&producer, &text)?;
         producer.flush_now()?;
         let now = self.time.now();
-        let group = name::of_job(&run);
-        let metadata = marker.encode()?;
-        let places = self.places.iter().map(|(topic, partition)| StoredOffset {
-            topic: *topic,
-            partition: *partition,
-            offset: 0,
-            metadata: metadata.clone(),
-        });
-        let places: Vec<StoredOffset> = places.collect();
-        let what = "can't add the marker of a checkpoint to its transaction";
-        let mut repeated = insist(&call, what, |limit| producer.add_offsets(&group, &places, limit))?;
+        let mut repeated = place.add(&call, &self.places, &text)?;
         let mut stored = Vec::new();
         for (uid, positions) in positions {
             let Some((group, news)) = self.news(uid, positions, now) else { continue };
@@ -298,6 +295,19 @@ impl KafkaTransactions {
         self.cluster.parts().producer = Some(new);
         drop_aside(old);
         Ok(())
+    }
+}
+
+/// How a job asks about its marker.
+struct Asking<'a> {
+    of: &'a KafkaTransactions,
+    producer: &'a ProducerHandle,
+    stopping: &'a dyn Fn() -> bool,
+}
+
+impl Ask for Asking<'_> {
+    fn ask<R>(&self, what: &str, question: impl FnMut(Duration) -> Result<R, ClientError>) -> Result<R> {
+        self.of.ask(self.producer, self.stopping, what, question)
     }
 }
 
@@ -379,6 +389,12 @@ impl Transactions for KafkaTransactions {
         let (producer, marker) = self.init(run, &|| run.is_stopping())?;
         self.in_doubt = false;
         self.places = self.find_places(&producer, run)?;
+        let stopping = || run.is_stopping();
+        self.place(run).check(
+            &producer,
+            &self.settings(),
+            &Asking { of: self, producer: &producer, stopping: &stopping },
+        )?;
         self.begin(&producer)?;
         self.cluster.parts().producer = Some(producer);
         Ok(marker)

@@ -16,12 +16,12 @@ use stream_core::{Error, ErrorKind, Result, StagedCommitter};
 
 use super::buffer::RecordBuffer;
 use super::commit::{CLEAN, Call, drop_aside, insist};
+use super::marker::{Ask, MarkerPlace};
 use super::{name, places};
 use crate::client::ClientError;
 use crate::client::producer::{ProducerHandle, Refused};
 use crate::client::rights::Right;
-use crate::client::transactional::StoredOffset;
-use crate::keys::EpochBump;
+use crate::keys::{EngineSettings, EpochBump};
 use crate::record::Topic;
 use crate::schema::ProducerRecord;
 use crate::waiting::{Limit, Question, Signs, wait_for};
@@ -64,8 +64,7 @@ pub(crate) struct LogCommitter {
     settings: BTreeMap<String, String>,
     brokers: String,
     topic: Topic,
-    /// Transactional id, and the group of the marker.
-    name: String,
+    marker: MarkerPlace,
     patience: Limit,
     bump: EpochBump,
     stopping: Box<dyn Fn() -> bool + Send>,
@@ -88,7 +87,7 @@ impl LogCommitter {
         application: &str,
         job: &str,
         uid: &str,
-        max_block: Duration,
+        engine: &EngineSettings,
         bump: EpochBump,
         stopping: impl Fn() -> bool + Send + 'static,
     ) -> LogCommitter {
@@ -101,12 +100,13 @@ impl LogCommitter {
         }
         settings.insert("enable.idempotence".to_owned(), "true".to_owned());
         settings.remove("delivery.timeout.ms");
-        let patience = Limit { time: max_block, key: "max.block.ms" };
+        let patience = Limit { time: engine.max_block, key: "max.block.ms" };
+        let marker = MarkerPlace { name, topic: engine.marker_topic.as_deref().map(Topic::new) };
         LogCommitter {
             settings,
             brokers: brokers.to_owned(),
             topic,
-            name,
+            marker,
             patience,
             bump,
             stopping: Box::new(stopping),
@@ -130,14 +130,17 @@ impl LogCommitter {
     /// Fences earlier runs, and finds out what they have written.
     fn open(&self) -> Result<Session> {
         let capacity = super::commit::capacity(&self.settings);
-        let producer = ProducerHandle::new(&self.name, &self.settings, capacity, false)?;
-        let what = format!("can't take over the transactions of `{}`", self.name);
+        let MarkerPlace { name, .. } = &self.marker;
+        let producer = ProducerHandle::new(name, &self.settings, capacity, false)?;
+        let what = format!("can't take over the transactions of `{name}`");
         let opened = self.ask(&producer, &what, |limit| producer.init_transactions(limit)).and_then(|()| {
-            let what = format!("can't read the marker in group `{}`", self.name);
-            let offsets = self.ask(&producer, &what, |limit| producer.stored_offsets(&self.name, limit))?;
-            let written = offsets.iter().map(|stored| serde_json::from_str::<LogPlace>(&stored.metadata));
+            let how = Asking { of: self, producer: &producer };
+            self.marker.check(&producer, &self.settings, &how)?;
+            let found = self.marker.read(&producer, &self.settings, &how)?;
+            let written = found.iter().map(|text| serde_json::from_str::<LogPlace>(text));
             let written = written.collect::<Result<Vec<_>, _>>().map_err(|error| {
-                Error::new(ErrorKind::Corrupt, format!("{what}: what is there is no marker: {error}"))
+                let what = format!("can't read the marker in group `{name}`: what is there is no marker: {error}");
+                Error::new(ErrorKind::Corrupt, what)
             })?;
             let what = format!("can't read the partitions of `{}`", self.topic);
             let partitions = self.ask(&producer, &what, |limit| producer.partitions(self.topic, limit))?;
@@ -188,17 +191,10 @@ impl LogCommitter {
                 }
             }
         }
+        let text = serde_json::to_string(&place).map_err(|error| Error::internal(error.to_string()))?;
+        self.marker.send(producer, &text)?;
         producer.flush_now()?;
-        let metadata = serde_json::to_string(&place).map_err(|error| Error::internal(error.to_string()))?;
-        let marker = session.places.iter().map(|(topic, partition)| StoredOffset {
-            topic: *topic,
-            partition: *partition,
-            offset: 0,
-            metadata: metadata.clone(),
-        });
-        let marker: Vec<_> = marker.collect();
-        let what = "can't add the marker of an epoch";
-        let mut repeated = insist(&call, what, |limit| producer.add_offsets(&self.name, &marker, limit))?;
+        let mut repeated = self.marker.add(&call, &session.places, &text)?;
         let (time, what) = (producer.time(), "can't commit an epoch");
         let sent = time.now();
         repeated |= insist(&call, what, |limit| producer.commit_transaction(limit))?;
@@ -207,6 +203,18 @@ impl LogCommitter {
             && !repeated
             && time.now() - sent <= CLEAN
             && !producer.was_disturbed())
+    }
+}
+
+/// How a sink asks about its marker.
+struct Asking<'a> {
+    of: &'a LogCommitter,
+    producer: &'a ProducerHandle,
+}
+
+impl Ask for Asking<'_> {
+    fn ask<R>(&self, what: &str, question: impl FnMut(Duration) -> Result<R, ClientError>) -> Result<R> {
+        self.of.ask(self.producer, what, question)
     }
 }
 

@@ -4,12 +4,13 @@
 //! Sinks on another cluster than the first keep a write-ahead log in the checkpoint ([`log`]).
 //!
 //! Reading order: this file (who takes part), [`commit`] (the protocol), [`lane`] (how a subtask writes), [`buffer`]
-//! (what waits meanwhile), [`name`] and [`places`] (what is where on the brokers).
+//! (what waits meanwhile), [`marker`], [`name`] and [`places`] (what is where on the brokers).
 
 mod buffer;
 mod commit;
 mod lane;
 pub(crate) mod log;
+mod marker;
 mod name;
 mod places;
 mod simulation;
@@ -184,6 +185,8 @@ impl Cluster {
             !matches!(key.as_str(), "bootstrap.servers" | "client.id")
                 && parts.settings.get(*key) != member.client.get(*key)
         });
+        let differs =
+            differs.map_or_else(|| parts.engine.differs_in_transactions(member.engine), |key| Some(key.as_str()));
         if let Some(key) = differs {
             let message = format!("`{}` and `{}` differ in `{key}`", parts.set_by, member.section);
             let hint =

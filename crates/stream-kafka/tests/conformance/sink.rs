@@ -213,13 +213,15 @@ fn s013_two_sinks_share_a_transaction_and_must_agree_on_the_producer() {
         job.shows(0..30);
     }
     let job = Copy::to(&kafka, "s013-differing", &[2, 3]);
-    let (ctx, _) = job.context(&Setup::default());
-    let lines = KafkaSource::<String>::new(&ctx).bounded().values();
-    KafkaSink::new(&ctx).topic(&job.to[0]).sink(lines.clone());
-    KafkaSink::new(&ctx).topic(&job.to[1]).property("linger.ms", "7").sink(lines);
-    let error = ctx.start("s013").err().expect("refused");
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.message().contains("differ in `linger.ms`"), "{error}");
+    for (key, value) in [("linger.ms", "7"), ("commit.marker-topic", "markers")] {
+        let (ctx, _) = job.context(&Setup::default());
+        let lines = KafkaSource::<String>::new(&ctx).bounded().values();
+        KafkaSink::new(&ctx).topic(&job.to[0]).sink(lines.clone());
+        KafkaSink::new(&ctx).topic(&job.to[1]).property(key, value).sink(lines);
+        let error = ctx.start("s013").err().expect("refused");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains(&format!("differ in `{key}`")), "{error}");
+    }
 }
 
 #[test]

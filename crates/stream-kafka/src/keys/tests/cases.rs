@@ -71,6 +71,7 @@ pub(super) const CASES: &[Case] = cases! {
     [("commit.epoch-bump", "always")], Engine(|e| e.epoch_bump == Some(EpochBump::Always));
     [("commit.epoch-bump", "on_disturbance")], Engine(|e| e.epoch_bump == Some(EpochBump::OnDisturbance));
     [("commit.epoch-bump", "never")], Refused("always");
+    [("commit.marker-topic", "markers")], Engine(|e| e.marker_topic.as_deref() == Some("markers"));
     [("compression.gzip.level", "7"), ("compression.type", "gzip")], Client(&[("compression.level", "7")]);
     [("compression.gzip.level", "7")], Ignored;
     [("compression.lz4.level", "9"), ("compression.type", "lz4")], Client(&[("compression.level", "9")]);

@@ -45,6 +45,7 @@ fn transaction(draft: &mut Draft) {
         "always" => EpochBump::Always,
         _ => EpochBump::OnDisturbance,
     });
+    draft.engine.marker_topic = draft.get("commit.marker-topic").map(|given| given.value);
     draft.engine.transaction_timeout = draft.get("transaction.timeout.ms").as_ref().and_then(millis);
     if let Some(given) = draft.get("transactional.id") {
         if draft.engine.semantic == Semantic::ExactlyOnce {

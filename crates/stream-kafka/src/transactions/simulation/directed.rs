@@ -55,7 +55,8 @@ impl Stage {
 
     fn try_to_start(&mut self, store: MemoryStore) -> Result<SteppedJob> {
         self.runs += 1;
-        let settings = Settings { policy: self.policy, interval: 50, partitions: 1, exchange_bytes: 1 << 16 };
+        let settings =
+            Settings { policy: self.policy, interval: 50, partitions: 1, exchange_bytes: 1 << 16, marker_topic: false };
         let client = format!("p{}", self.runs);
         let ctx = describe((&self.kafka, &client), store, settings, 1).expect("a good job");
         let clock = self.kafka.clock().clone();

@@ -8,6 +8,7 @@ use crate::sim::{FakeKafka, FakeRecord};
 pub(super) const FROM: &str = "from";
 pub(super) const TO: &str = "to";
 pub(super) const DEAD: &str = "dead";
+pub(super) const MARKERS: &str = "markers";
 pub(super) const GROUP: &str = "readers";
 
 /// Records, some of them bad, in the order in which they are appended.

@@ -34,7 +34,7 @@ use stream_core::{
 
 use crate::sim::FakeKafka;
 use crate::{BadRecords, KafkaSink, KafkaSource, ProducerRecord};
-use input::{DEAD, FROM, GROUP, Input, TO};
+use input::{DEAD, FROM, GROUP, Input, MARKERS, TO};
 use world::{Disk, Random, Seen, World, set_slot};
 
 thread_local! {
@@ -114,6 +114,8 @@ struct Settings {
     interval: u64,
     partitions: i32,
     exchange_bytes: usize,
+    /// Whether the marker lies in a topic, too.
+    marker_topic: bool,
 }
 
 /// The job, as a process starts it.
@@ -143,6 +145,7 @@ fn describe(
         // A record or two fill it.
         ("queue.buffering.max.messages", "4"),
     ];
+    let marker_topic = settings.marker_topic.then_some(("commit.marker-topic", MARKERS));
     let configuration = Configuration::builder()
         .set("execution.checkpointing.interval", "1s")
         // Each key group takes its place in a manifest.
@@ -160,7 +163,8 @@ fn describe(
     let counted = records.values().uid("source").key_by(|(key, _): &(i32, String)| *key);
     let counted = counted.process(|| Count { count: ValueState::new("count") }).uid("count");
     let partitions = settings.partitions;
-    let written = sink.iter().fold(KafkaSink::new(&ctx), |s, (key, value)| s.property(*key, *value));
+    let written =
+        sink.iter().chain(&marker_topic).fold(KafkaSink::new(&ctx), |s, (key, value)| s.property(*key, *value));
     let written = written.serializer(|(_, text): &(i32, String)| text.clone().into_bytes());
     let written = written.with(move |(key, _): &(i32, String), record: &mut ProducerRecord| {
         record.set_partition(key % partitions);
@@ -359,12 +363,15 @@ fn run(test: Test, seed: u64, is_traced: bool) -> Outcome {
         interval: random.pick(&[5, 20, 100]),
         partitions: 1 + random.below(2) as i32,
         exchange_bytes: random.pick(&[1, 1 << 16]),
+        // Not drawn, so that seeds stay what they were.
+        marker_topic: seed.is_multiple_of(3),
     };
     let partitions = input.partitions;
     let world = World::new(random, slots, input, test.twice, is_traced);
     world.kafka.create_topic(FROM, partitions);
     world.kafka.create_topic(TO, settings.partitions);
     world.kafka.create_topic(DEAD, 1);
+    world.kafka.create_topic(MARKERS, 1);
     play(&world, slots, settings)
 }
 
