@@ -49,7 +49,9 @@ pub(crate) fn is_alive(pid: u32, marker: &str) -> bool {
         let line = listing.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         (line.trim().to_owned(), line)
     };
-    !state.is_empty() && !state.starts_with(['Z', 'X']) && command.contains(marker)
+    // Between fork and the end of exec a process has no command line yet: whoever has just started it must not take it for
+    // gone.
+    !state.is_empty() && !state.starts_with(['Z', 'X']) && (command.is_empty() || command.contains(marker))
 }
 
 /// Ends process `pid`: SIGTERM, and SIGKILL once `grace` is over. Says whether it went by itself.

@@ -424,7 +424,7 @@ fn an_idle_job_outlives_the_retention_of_offsets_and_one_that_was_down_is_refuse
         &["offsets.retention.minutes=1", "offsets.retention.check.interval.ms=2000"],
     );
     let kafka = KafkaFixture::on(cluster.bootstrap(), "eos-retention");
-    let job = Copy::new(&kafka, 3);
+    let mut job = Copy::new(&kafka, 3);
     let of_season = KafkaFixture::on(cluster.bootstrap(), "eos-season");
     let mut seasonal = Copy::new(&of_season, 3);
     seasonal.marker_topic = Some(marker_topic(&kafka, "compact"));
@@ -450,6 +450,10 @@ fn an_idle_job_outlives_the_retention_of_offsets_and_one_that_was_down_is_refuse
     let error = refusal(&job);
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     assert!(error.message().contains("counts only if a marker names it, and there is no marker"), "{error}");
+    // Whoever promises less now may not begin anew for that.
+    job.semantic = "AT_LEAST_ONCE";
+    assert_eq!(refusal(&job).message(), error.message());
+    job.semantic = "EXACTLY_ONCE";
     let hint = error.hint().expect("what to do");
     let newest: u64 =
         hint.split("run --from ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()).expect(hint);

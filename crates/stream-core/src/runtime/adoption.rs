@@ -139,7 +139,8 @@ impl Adoption {
         wanted: Wanted,
         check: impl FnMut(&Checkpoint) -> Result<()>,
     ) -> Result<Adopted> {
-        let commits_all = matches!(commits, Commits::All(_));
+        // Whether only a marker says which checkpoint counts.
+        let mut is_marked = matches!(commits, Commits::All(_));
         let mut marker = None;
         if let Commits::All(transactions) = commits {
             if self.adopted {
@@ -163,6 +164,7 @@ impl Adoption {
             let (interval, checkpoint_timeout) = (Duration::ZERO, Duration::ZERO);
             marker = transactions.take_over(&TransactionRun { interval, checkpoint_timeout, ..run.clone() })?;
             transactions.abandon();
+            is_marked = true;
         }
         writer.lineage = marker.as_ref().map_or(0, |marker| marker.lineage);
         writer.anew = wanted.anew;
@@ -171,7 +173,7 @@ impl Adoption {
                 check_rewind(marker.as_ref(), sequence, rewind)?;
                 From::Sequence(sequence)
             }
-            _ if commits_all || marker.is_some() => From::Marked(marker.clone()),
+            _ if is_marked => From::Marked(marker.clone()),
             Wanted { strict: true, .. } => From::NewestStrictly,
             _ => From::Newest,
         };

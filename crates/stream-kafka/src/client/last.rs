@@ -35,13 +35,15 @@ pub(crate) struct LastRecord {
     pub(crate) value: Vec<u8>,
 }
 
-/// The last record that is committed before the first transaction that is not decided; none if there is none.
+/// The last record that is committed before the first transaction that is not decided; none if there is none. `group` is one
+/// that the user may read.
 ///
 /// # Errors
 /// No answer within `limit`, or one that says why not.
 pub(crate) fn last_record(
     settings: &BTreeMap<String, String>,
     topic: Topic,
+    group: &str,
     limit: Duration,
 ) -> Result<Option<LastRecord>, KafkaError> {
     #[cfg(feature = "sim")]
@@ -50,7 +52,9 @@ pub(crate) fn last_record(
     }
     let mut config: ClientConfig = access(settings).collect();
     config
-        .set("group.id", "stream-rs")
+        // Never joined, but asked about: one that the user has rights for.
+        .set("group.id", group)
+        .set("auto.offset.reset", "error")
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         .set("isolation.level", "read_committed")

@@ -53,7 +53,7 @@ impl MarkerPlace {
             return Ok(found);
         }
         let what = format!("can't read the marker in topic `{topic}`");
-        let last = how.ask(&what, |limit| last_record(settings, *topic, limit))?;
+        let last = how.ask(&what, |limit| last_record(settings, *topic, name, limit))?;
         if let Some(last) = last {
             let owner = String::from_utf8_lossy(&last.key).into_owned();
             if owner != *name {

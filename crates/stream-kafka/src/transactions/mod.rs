@@ -136,7 +136,14 @@ impl JobTransactions {
 
 /// Lets the job find out what an earlier run has committed in transactions, in case it did so under exactly-once.
 pub(crate) fn settle_by(context: &StreamingContext, member: &Member<'_>) {
-    context.settle_by(KafkaTransactions::new(Cluster::of(member)));
+    let cluster = Cluster::of(member);
+    // Nothing is written by the producer that finds out, and transactions contradict these.
+    let contradict = ["acks", "request.required.acks", "retries", "message.send.max.retries", "max.in.flight"];
+    let more = ["max.in.flight.requests.per.connection", "enable.idempotence"];
+    for key in contradict.into_iter().chain(more) {
+        cluster.parts().settings.remove(key);
+    }
+    context.settle_by(KafkaTransactions::new(cluster));
 }
 
 /// When a transactional producer of this job gets a new epoch.
